@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * DOC: viaduct/device.h - the device model interface
+ *
+ * A model says what it is (struct via_device_desc) and what its registers do
+ * (struct via_device_ops). Config space, BAR sizing, MSI and MSI-X tables,
+ * masks, pending bits, resets, mappings and DMA protection are the library's.
+ * Every callback of one device is serialised by the library's per-device lock
+ * unless the model sets VIA_DEVICE_CONCURRENT, so a simple model needs no
+ * lock of its own.
+ */
+#ifndef VIADUCT_DEVICE_H
+#define VIADUCT_DEVICE_H
+
+#include <viaduct/iommu.h>
+#include <viaduct/pci.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct via_device;
+
+/**
+ * struct via_bar_desc - one Base Address Register
+ * @size: bytes, power of two (memory >= 16, I/O >= 4); 0: not implemented
+ * @flags: enum via_bar_flags
+ * @areas: what parts mean when mapped; parts not named are VIA_AREA_REGISTER.
+ *	MSI-X table and PBA pages are always registers
+ * @valid_min, @valid_max, @impl_min, @impl_max: width rules for @ops->read and
+ *	write, as in struct via_claim_desc; 0 means 1 and 8
+ */
+struct via_bar_desc {
+	uint64_t size;
+	unsigned int flags;
+	const struct via_area *areas;
+	size_t n_areas;
+	uint8_t valid_min, valid_max, impl_min, impl_max;
+};
+
+enum via_device_flags {
+	VIA_DEVICE_CONCURRENT = 1u << 0, /* callbacks may run at the same time */
+};
+
+/** struct via_device_desc - what a function is; kept by reference, constant */
+struct via_device_desc {
+	const char *name; /* for messages, e.g. "edu" */
+	struct via_pci_ident ident;
+	struct via_bar_desc bars[VIA_PCI_BARS];
+	struct via_pci_msi msi;
+	struct via_pci_msix msix;
+	struct via_pci_express express;
+	bool power_management; /* PM capability with D0 and D3hot */
+	unsigned int flags;
+};
+
+/** enum via_reset - why a function is reset; registers go to their initial state in all */
+enum via_reset {
+	VIA_RESET_OPEN,	 /* first open */
+	VIA_RESET_IOCTL, /* VFIO_DEVICE_RESET */
+	VIA_RESET_FLR,	 /* PCI Express or AF function level reset */
+	VIA_RESET_PM,	 /* D3hot to D0 without No_Soft_Reset */
+	VIA_RESET_HOT,	 /* secondary bus reset */
+	VIA_RESET_CLOSE, /* last close */
+};
+
+/**
+ * struct via_device_ops - a model's callbacks; all optional but @free may matter
+ *
+ * @offset is from the start of the BAR. @size is 1, 2, 4 or 8 within the
+ * BAR's width rules. Doorbell and memory areas are not passed to read/write:
+ * they are bytes in shared memory, see via_device_region_memory().
+ */
+struct via_device_ops {
+	/** @read: a register read by the CPU side */
+	uint64_t (*read)(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
+			 unsigned int size);
+	void (*write)(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
+		      unsigned int size, uint64_t value);
+	/**
+	 * @doorbell: look at the doorbell memory and act on what is new. Called
+	 * by the device's thread while doorbells are busy, once more before it
+	 * sleeps, and after a write by pwrite or trap. Return: true if anything
+	 * was new.
+	 */
+	bool (*doorbell)(struct via_device *dev, void *model, unsigned int bar);
+	/** @work: events given to via_device_kick() since the last call, on the device's thread */
+	void (*work)(struct via_device *dev, void *model, uint64_t events);
+	/** @reset: initial register state; stop DMA, cancel I/O in flight, put all leases */
+	void (*reset)(struct via_device *dev, void *model, enum via_reset kind);
+	/** @free: the device goes away; no callback runs afterwards */
+	void (*free)(void *model);
+};
+
+/**
+ * via_device_new() - make a function of a model
+ * @desc: kept by reference
+ * @ops: kept by reference
+ * @model: passed to the callbacks; @ops->free(@model) when the device is freed,
+ *	also when this call fails
+ * @err: text naming what is wrong in @desc
+ * @ret_device: owned by the caller, via_device_free()
+ *
+ * Return: 0; -EINVAL with text; -ENOMEM.
+ */
+VIA_PUBLIC int via_device_new(const struct via_device_desc *desc, const struct via_device_ops *ops,
+			      void *model, struct via_error *err, struct via_device **ret_device);
+VIA_PUBLIC void via_device_free(struct via_device *dev);
+
+/** via_device_dma() - the handle for via_dma_*(); lives as long as the device */
+VIA_PUBLIC struct via_dma *via_device_dma(struct via_device *dev);
+
+/**
+ * via_device_region_memory() - shared bytes of a doorbell or memory area
+ * @offset: inside such an area
+ *
+ * The pointer is stable for the life of the device, also while the program's
+ * mappings are revoked. Return: NULL when @offset is in no such area.
+ */
+VIA_PUBLIC void *via_device_region_memory(struct via_device *dev, unsigned int bar, uint64_t offset);
+
+/**
+ * via_irq_trigger() - send interrupt message @vector (MSI or MSI-X)
+ *
+ * Masked vectors become pending and are sent on unmask. Never blocks. With
+ * neither MSI nor MSI-X armed nothing happens. Any thread.
+ */
+VIA_PUBLIC void via_irq_trigger(struct via_device *dev, unsigned int vector);
+
+/** via_irq_set_level() - drive the INTx pin; level-triggered. Any thread */
+VIA_PUBLIC void via_irq_set_level(struct via_device *dev, bool asserted);
+
+/** via_irq_message_mode() - true while MSI or MSI-X is armed. Any thread */
+VIA_PUBLIC bool via_irq_message_mode(struct via_device *dev);
+
+/** via_device_kick() - have @ops->work run on the device's thread; events are or-ed. Any thread */
+VIA_PUBLIC void via_device_kick(struct via_device *dev, uint64_t events);
+
+/**
+ * via_device_watch() - have @ops->work see @events when @fd becomes readable
+ * @fd: e.g. an io_uring or eventfd descriptor; the model reads it; not closed by the library
+ * Return: 0 or negative errno. Unwatched when the device is freed or by events 0.
+ */
+VIA_PUBLIC int via_device_watch(struct via_device *dev, int fd, uint64_t events);
+
+/** via_device_lock(), via_device_unlock() - the per-device lock, for a model's own threads */
+VIA_PUBLIC void via_device_lock(struct via_device *dev);
+VIA_PUBLIC void via_device_unlock(struct via_device *dev);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

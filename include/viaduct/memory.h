@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * DOC: viaduct/memory.h - spaces, page stores, leases
+ *
+ * A *space* is one address domain with a backend: the library's own process,
+ * a file (memfd, hugetlb, regular), or the address space of a program that
+ * calls through a door. A *store* is a run of a space held for DMA: made once
+ * when memory is mapped, it keeps the pages alive as a kernel pin does. A
+ * *lease* is the only way to get a pointer into a store; unmapping waits for
+ * leases. Copies need no lease and never fault: a bad page is -EFAULT.
+ */
+#ifndef VIADUCT_MEMORY_H
+#define VIADUCT_MEMORY_H
+
+#include <viaduct/base.h>
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Access rights, for mappings, stores and leases. */
+#define VIA_PROT_READ (1u << 0)  /* the device may read the memory */
+#define VIA_PROT_WRITE (1u << 1) /* the device may write the memory */
+
+struct via_space;
+struct via_store;
+
+/**
+ * struct via_backing - what lies behind a range of an address space
+ * @fd: owned by the receiver: a descriptor that maps the same pages, or -1
+ *      when the memory is private and can only be copied
+ * @offset: file offset of the first byte, in bytes
+ * @len: bytes from the asked address for which this answer holds, >= 1
+ */
+struct via_backing {
+	int fd;
+	uint64_t offset;
+	uint64_t len;
+};
+
+struct via_mm;
+
+/**
+ * struct via_mm_ops - how to reach the address space of a program
+ *
+ * Every callback may run on any thread, concurrently. Lengths are bytes.
+ */
+struct via_mm_ops {
+	/**
+	 * @readv: copy from the program: @remote runs (iov_base is an address
+	 * in the program) into @local buffers. All or nothing: 0, -EFAULT when
+	 * any page is not readable, -ESRCH when the program is gone.
+	 */
+	int (*readv)(struct via_mm *mm, const struct iovec *local, size_t n_local,
+		     const struct iovec *remote, size_t n_remote);
+	/** @writev: the other direction; a failed copy may have written a prefix */
+	int (*writev)(struct via_mm *mm, const struct iovec *local, size_t n_local,
+		      const struct iovec *remote, size_t n_remote);
+	/** @probe: 0 if all of [addr, addr+len) allows @prot, else -EFAULT */
+	int (*probe)(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot);
+	/** @backing: what lies at @addr (first run only); 0, -EFAULT or -ESRCH */
+	int (*backing)(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
+		       struct via_backing *ret_backing);
+	/** @free: the last reference is gone */
+	void (*free)(struct via_mm *mm);
+};
+
+/**
+ * struct via_mm - a program's address space, embedded in the owner's object
+ * @ops: constant after init
+ * @refs: atomic; via_mm_get()/via_mm_put()
+ * @pid: process id for messages; 0 for the library's own process
+ * @locked_pages: pages charged by DMA mappings, 4 KiB units; atomic; the ledger's
+ * @memlock_limit: bytes; RLIMIT_MEMLOCK sampled when the program last called; atomic
+ * @cap_ipc_lock: the program may exceed the limit; atomic
+ */
+struct via_mm {
+	const struct via_mm_ops *ops;
+	int refs;
+	pid_t pid;
+	uint64_t locked_pages;
+	uint64_t memlock_limit;
+	bool cap_ipc_lock;
+};
+
+VIA_PUBLIC struct via_mm *via_mm_get(struct via_mm *mm);
+VIA_PUBLIC void via_mm_put(struct via_mm *mm);
+/** via_mm_self() - the library's own address space; a new reference, never NULL */
+VIA_PUBLIC struct via_mm *via_mm_self(void);
+
+/**
+ * via_space_new_mm() - a space whose addresses are virtual addresses of @mm
+ * @mm: a reference is taken
+ * @ret_space: owned by the caller, released by via_space_put()
+ *
+ * Return: 0 or -ENOMEM.
+ */
+VIA_PUBLIC int via_space_new_mm(struct via_mm *mm, struct via_space **ret_space);
+
+/**
+ * via_space_new_fd() - a space whose addresses are offsets in a file
+ * @fd: memfd, hugetlb or regular file; duplicated
+ * @prot: rights that the space may ever give (VIA_PROT_*)
+ * @ret_space: owned by the caller
+ *
+ * A file that shrinks later makes the lost pages -EFAULT, never a signal.
+ * Return: 0, -EBADF, -EACCES when the descriptor's mode does not allow @prot,
+ * -EINVAL for something that cannot be mapped, -ENOMEM.
+ */
+VIA_PUBLIC int via_space_new_fd(int fd, unsigned int prot, struct via_space **ret_space);
+
+VIA_PUBLIC struct via_space *via_space_get(struct via_space *space);
+VIA_PUBLIC void via_space_put(struct via_space *space);
+
+/**
+ * via_store_new() - hold a run of a space for DMA, as a kernel pin does
+ * @space: where the memory is
+ * @addr: first byte; any alignment
+ * @len: bytes, > 0
+ * @prot: VIA_PROT_*, what the device will be allowed
+ * @ret_store: owned by the caller, released by via_store_put()
+ *
+ * Probes every page. Shared backing (memfd, hugetlb, file) is mapped by the
+ * library too, so that it survives the program's munmap; private memory of
+ * another process is reached by copies.
+ * Return: 0, -EFAULT, -EOVERFLOW, -EINVAL (len 0), -ENOMEM.
+ */
+VIA_PUBLIC int via_store_new(struct via_space *space, uint64_t addr, uint64_t len,
+			     unsigned int prot, struct via_store **ret_store);
+VIA_PUBLIC struct via_store *via_store_get(struct via_store *store);
+VIA_PUBLIC void via_store_put(struct via_store *store);
+
+/** struct via_store_run - a piece of a store: byte offset from its start, and length */
+struct via_store_run {
+	struct via_store *store;
+	uint64_t offset;
+	uint64_t len;
+};
+
+/**
+ * via_store_readv() - copy from stores into buffers, in order
+ * @runs: pieces to read; checked against each store's length (-ERANGE)
+ * @bufs: destination; total length must equal the runs' (-EINVAL)
+ *
+ * Never faults: a page that is gone is -EFAULT and the buffers' content is
+ * then unspecified. Any thread. Return: 0 or negative errno.
+ */
+VIA_PUBLIC int via_store_readv(const struct via_store_run *runs, size_t n_runs,
+			       const struct iovec *bufs, size_t n_bufs);
+VIA_PUBLIC int via_store_writev(const struct via_store_run *runs, size_t n_runs,
+				const struct iovec *bufs, size_t n_bufs);
+
+/**
+ * struct via_lease - a pointer into a store, valid until it is put
+ * @ptr: host address
+ * @len: bytes usable from @ptr, may be shorter than asked
+ * @store: what it keeps alive
+ *
+ * Raw access through @ptr is not protected against a file that is truncated
+ * meanwhile, except for library-made memfds; prefer copies for short data.
+ */
+struct via_lease {
+	void *ptr;
+	uint64_t len;
+	struct via_store *store;
+};
+
+/**
+ * via_store_lease() - borrow a pointer to bytes of a store
+ * @offset: first byte, @len bytes wanted (> 0)
+ * @ret_lease: filled on success
+ *
+ * Return: 0; -EOPNOTSUPP when the memory can only be copied (private memory of
+ * another process); -ERANGE; -EFAULT; -EACCES when @prot exceeds the store's.
+ */
+VIA_PUBLIC int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len,
+			       unsigned int prot, struct via_lease *ret_lease);
+VIA_PUBLIC void via_lease_put(struct via_lease *lease);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The side of a device that transports use (vfio/, wire/, host/): open and
+ * close, regions, interrupts, reset, attachment, mappings. A device's
+ * semantics live here once; transports encode and decode.
+ *
+ * Region indexes, irq indexes and flags are the numbers of the VFIO ABI
+ * (viaduct/abi/vfio.h): VIA_PCI_REGION_* below equal VFIO_PCI_*_REGION_INDEX.
+ */
+#ifndef VIA_DEVICE_DEVICE_H
+#define VIA_DEVICE_DEVICE_H
+
+#include <viaduct/device.h>
+
+#include <sys/types.h>
+
+enum {
+	VIA_REGION_BAR0 = 0,
+	VIA_REGION_ROM = 6,
+	VIA_REGION_CONFIG = 7,
+	VIA_REGION_VGA = 8,
+	VIA_N_REGIONS = 9,
+};
+
+enum {
+	VIA_IRQ_INTX = 0,
+	VIA_IRQ_MSI = 1,
+	VIA_IRQ_MSIX = 2,
+	VIA_IRQ_ERR = 3,
+	VIA_IRQ_REQ = 4,
+	VIA_N_IRQS = 5,
+};
+
+/* First open resets and builds config space; last close tears down (pci-config.md 6.1, 6.14). */
+int via_device_open(struct via_device *dev);
+void via_device_close(struct via_device *dev);
+
+/* The name given at creation, and its address once it has been placed. */
+const char *via_device_name(const struct via_device *dev);
+const struct via_device_desc *via_device_desc(const struct via_device *dev);
+void via_device_set_addr(struct via_device *dev, const struct via_pci_addr *addr);
+const struct via_pci_addr *via_device_addr(const struct via_device *dev);
+
+struct via_region_info {
+	uint64_t size;	   /* 0: absent, which is no error */
+	bool readable, writable;
+	bool mappable;	   /* some part of it can be mapped */
+	bool msix_table;   /* mappable and holds the MSI-X table */
+	bool io;	   /* I/O ports */
+};
+
+/* 0, or -EINVAL for an index that does not exist (VGA on a non-VGA function included). */
+int via_device_region_info(struct via_device *dev, unsigned int region,
+			   struct via_region_info *ret_info);
+
+struct via_irq_info {
+	uint32_t count;
+	uint32_t flags; /* VFIO_IRQ_INFO_* */
+};
+
+/* 0, or -EINVAL (index, or ERR on a conventional function). */
+int via_device_irq_info(struct via_device *dev, unsigned int index, struct via_irq_info *ret_info);
+
+/*
+ * Region access with the rules of pci-config.md 5 and 6.6: splitting, short
+ * transfers at the end, EIO while memory is disabled, EFAULT past config
+ * space. Return bytes done or negative errno.
+ */
+ssize_t via_device_region_read(struct via_device *dev, unsigned int region, uint64_t offset,
+			       void *buf, size_t len);
+ssize_t via_device_region_write(struct via_device *dev, unsigned int region, uint64_t offset,
+				const void *buf, size_t len);
+
+/*
+ * One trapped CPU access through a mapping: like region_read/write, but not
+ * filtered at the MSI-X table, and size is 1, 2, 4 or 8. -EIO means SIGBUS.
+ */
+int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t offset,
+			   unsigned int size, uint64_t *ret_value);
+int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
+			    unsigned int size, uint64_t value);
+
+/* SET_IRQS, decoded. */
+struct via_set_irqs {
+	uint32_t index, start, count;
+	uint32_t flags;		/* VFIO_IRQ_SET_DATA_* | VFIO_IRQ_SET_ACTION_* */
+	const uint8_t *bools;	/* DATA_BOOL: count bytes */
+	const int32_t *fds;	/* DATA_EVENTFD: count of the caller's descriptor numbers, or negative */
+	/*
+	 * Turns the caller's descriptor number into one of ours, owned by the
+	 * callee on success. -EBADF when not open.
+	 */
+	int (*fd_get)(void *cookie, int fd, int *ret_fd);
+	void *cookie;
+};
+
+/*
+ * Size of the data that flags and count ask for, after the checks of
+ * pci-config.md 6.8 up to "argsz - 20 < count * size"; -EINVAL else.
+ */
+int via_device_irqs_check(struct via_device *dev, uint32_t argsz, const struct via_set_irqs *set,
+			  size_t *ret_data_len);
+/* The action itself; set already checked. 0, a positive count (too few vectors), or errno. */
+int via_device_set_irqs(struct via_device *dev, const struct via_set_irqs *set);
+
+/* VFIO_DEVICE_RESET. */
+int via_device_reset(struct via_device *dev);
+
+/* Where DMA goes; NULL detaches. */
+int via_device_attach(struct via_device *dev, struct via_ioas *ioas);
+
+/*
+ * Mappings of a BAR. Each mappable BAR is one memfd of the BAR's size; areas
+ * that are registers hold nothing in it. The device truncates it while memory
+ * is disabled or during reset (SIGBUS in every mapper) and restores it after.
+ */
+struct via_region_map {
+	int fd;			   /* borrowed: the region's memfd */
+	uint64_t size;
+	const struct via_area *areas; /* whole BAR, ascending, no gaps; borrowed, constant */
+	size_t n_areas;
+};
+
+/* 0, -EINVAL (not mappable). */
+int via_device_region_map(struct via_device *dev, unsigned int region,
+			  struct via_region_map *ret_map);
+
+/*
+ * A mapper of a doorbell area that can report the next write: the host makes
+ * one per mapping in a program (userfaultfd write protection), the device
+ * arms it before its thread sleeps.
+ */
+struct via_doorbell_guard {
+	struct via_doorbell_guard *next; /* the device's, under its guard lock */
+	/* After 0 the next write through the mapping calls via_device_doorbell_ring(). */
+	int (*arm)(struct via_doorbell_guard *guard);
+	void (*disarm)(struct via_doorbell_guard *guard);
+};
+
+void via_device_guard_add(struct via_device *dev, unsigned int region,
+			  struct via_doorbell_guard *guard);
+/* Returns when neither callback of guard runs any more. */
+void via_device_guard_remove(struct via_device *dev, unsigned int region,
+			     struct via_doorbell_guard *guard);
+/* Something may have been written to a doorbell area. Any thread. */
+void via_device_doorbell_ring(struct via_device *dev, unsigned int region);
+
+/* Config space as the program sees it, for sysfs and `viaduct inspect`. */
+size_t via_device_config_size(const struct via_device *dev);
+
+/* Counters for the report, all monotonic. */
+struct via_device_stats {
+	uint64_t config_reads, config_writes;
+	uint64_t bar_reads, bar_writes; /* dispatched on the bus */
+	uint64_t doorbells;		/* polls of a doorbell area that found work */
+	uint64_t interrupts;		/* eventfds signalled */
+	uint64_t resets;
+};
+
+void via_device_get_stats(struct via_device *dev, struct via_device_stats *ret_stats);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * File objects: what the kernel offers behind a descriptor. Doors bind them
+ * to calls; tests drive them in process.
+ *
+ * A reference is an open file description. release() runs once, when the last
+ * reference goes; a file that keeps another alive (a device its group, a group
+ * its container) holds a reference to the object behind it, not to the file.
+ */
+#ifndef VIA_VFIO_FILE_H
+#define VIA_VFIO_FILE_H
+
+#include "vfio/caller.h"
+
+struct via_area;
+
+/* A mapping that the door should make in the caller. */
+struct via_mmap {
+	int fd;				/* borrowed while the file lives */
+	uint64_t offset;		/* in fd, of the first byte */
+	uint64_t len;			/* page multiple */
+	struct via_device *dev;		/* for trapped accesses and doorbell guards; may be NULL */
+	unsigned int region;
+	const struct via_area *areas;	/* of the whole region; borrowed while the file lives */
+	size_t n_areas;
+};
+
+struct via_file_ops {
+	const char *kind; /* "container", "group", "device" */
+	/* Result of ioctl(2): >= 0 or negative errno. */
+	long (*ioctl)(struct via_file *file, struct via_caller *caller, unsigned long cmd,
+		      uint64_t arg);
+	/* addr is in the caller. Bytes done or negative errno. */
+	ssize_t (*pread)(struct via_file *file, struct via_caller *caller, uint64_t addr,
+			 size_t len, uint64_t offset);
+	ssize_t (*pwrite)(struct via_file *file, struct via_caller *caller, uint64_t addr,
+			  size_t len, uint64_t offset);
+	/* Checks what mmap(2) would, fills ret_map; 0 or negative errno. */
+	int (*mmap)(struct via_file *file, struct via_caller *caller, uint64_t offset,
+		    uint64_t len, int prot, int flags, struct via_mmap *ret_map);
+	void (*release)(struct via_file *file);
+};
+
+struct via_file {
+	const struct via_file_ops *ops;
+	int refs;	   /* atomic */
+	uint64_t position; /* of read(2) and write(2); atomic */
+};
+
+struct via_file *via_file_get(struct via_file *file);
+void via_file_put(struct via_file *file);
+
+/* Dispatch with the defaults for operations that a file lacks (EINVAL, ENOTTY, ENODEV). */
+long via_file_ioctl(struct via_file *file, struct via_caller *caller, unsigned long cmd,
+		    uint64_t arg);
+ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_t addr,
+		       size_t len, uint64_t offset);
+ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64_t addr,
+			size_t len, uint64_t offset);
+int via_file_mmap(struct via_file *file, struct via_caller *caller, uint64_t offset, uint64_t len,
+		  int prot, int flags, struct via_mmap *ret_map);
+
+#endif
