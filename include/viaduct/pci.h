@@ -105,6 +105,16 @@ struct via_pci_express {
 	uint8_t max_payload;
 };
 
+/** enum via_reset - why a function is reset; registers go to their initial state in all */
+enum via_reset {
+	VIA_RESET_OPEN,	 /* first open */
+	VIA_RESET_IOCTL, /* VFIO_DEVICE_RESET */
+	VIA_RESET_FLR,	 /* PCI Express or AF function level reset */
+	VIA_RESET_PM,	 /* D3hot to D0 without No_Soft_Reset */
+	VIA_RESET_HOT,	 /* secondary bus reset */
+	VIA_RESET_CLOSE, /* last close */
+};
+
 #ifdef __cplusplus
 }
 #endif

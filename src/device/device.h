@@ -12,6 +12,8 @@
 
 #include <viaduct/device.h>
 
+#include "pci/irqs.h"
+
 #include <sys/types.h>
 
 enum {
@@ -20,15 +22,6 @@ enum {
 	VIA_REGION_CONFIG = 7,
 	VIA_REGION_VGA = 8,
 	VIA_N_REGIONS = 9,
-};
-
-enum {
-	VIA_IRQ_INTX = 0,
-	VIA_IRQ_MSI = 1,
-	VIA_IRQ_MSIX = 2,
-	VIA_IRQ_ERR = 3,
-	VIA_IRQ_REQ = 4,
-	VIA_N_IRQS = 5,
 };
 
 /* First open resets and builds config space; last close tears down (pci-config.md 6.1, 6.14). */
@@ -53,11 +46,6 @@ struct via_region_info {
 int via_device_region_info(struct via_device *dev, unsigned int region,
 			   struct via_region_info *ret_info);
 
-struct via_irq_info {
-	uint32_t count;
-	uint32_t flags; /* VFIO_IRQ_INFO_* */
-};
-
 /* 0, or -EINVAL (index, or ERR on a conventional function). */
 int via_device_irq_info(struct via_device *dev, unsigned int index, struct via_irq_info *ret_info);
 
@@ -79,20 +67,6 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 			   unsigned int size, uint64_t *ret_value);
 int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
 			    unsigned int size, uint64_t value);
-
-/* SET_IRQS, decoded. */
-struct via_set_irqs {
-	uint32_t index, start, count;
-	uint32_t flags;		/* VFIO_IRQ_SET_DATA_* | VFIO_IRQ_SET_ACTION_* */
-	const uint8_t *bools;	/* DATA_BOOL: count bytes */
-	const int32_t *fds;	/* DATA_EVENTFD: count of the caller's descriptor numbers, or negative */
-	/*
-	 * Turns the caller's descriptor number into one of ours, owned by the
-	 * callee on success. -EBADF when not open.
-	 */
-	int (*fd_get)(void *cookie, int fd, int *ret_fd);
-	void *cookie;
-};
 
 /*
  * Size of the data that flags and count ask for, after the checks of

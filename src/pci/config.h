@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Config space of one function as a VFIO program sees it (spec pci-config.md
+ * 2, 3, 5): two stores, the device's registers and the virtual ones, and masks
+ * that say which bit comes from where and which bit a program may change.
+ *
+ * Locking. One mutex per function (the config lock) is held around each
+ * transaction, its hooks included, and around open, close and reset. It is the
+ * outermost lock of a function: config lock, then the device's memory lock,
+ * then the device (model) lock, then the irq engine's. Hence no hook and no
+ * model callback may call via_config_read(), write(), open(), close() or
+ * reset() of the same function.
+ */
+#ifndef VIA_PCI_CONFIG_H
+#define VIA_PCI_CONFIG_H
+
+#include "pci/irqs.h"
+
+#include <sys/types.h>
+
+#define VIA_CONFIG_SIZE_PCI 256u
+#define VIA_CONFIG_SIZE_EXPRESS 4096u
+
+struct via_config_bar {
+	uint64_t size;	    /* as in struct via_bar_desc */
+	unsigned int flags; /* enum via_bar_flags */
+};
+
+struct via_config_desc {
+	struct via_pci_ident ident;
+	struct via_config_bar bars[VIA_PCI_BARS];
+	struct via_pci_msi msi;
+	struct via_pci_msix msix;
+	struct via_pci_express express;
+	bool power_management;
+};
+
+/*
+ * Called with the config lock held, on the thread that did the access. All
+ * optional.
+ */
+struct via_config_ops {
+	/*
+	 * Whether the function answers memory accesses: Memory Enable and not in
+	 * D3hot and not in reset. Off is told before the bit changes (revoke the
+	 * mappings), on after it; only changes are told. Off until via_config_open().
+	 */
+	void (*memory)(void *cookie, bool on);
+	/* COMMAND changed (bit 10 is the program's virtual one). */
+	void (*command)(void *cookie, uint16_t old, uint16_t now);
+	/* D-state changed, 0 to 3. */
+	void (*power)(void *cookie, unsigned int old, unsigned int now);
+	/* Reset the model. Memory is off and bus mastering is off; both come back afterwards. */
+	void (*reset)(void *cookie, enum via_reset kind);
+};
+
+struct via_config;
+
+/*
+ * irqs must live as long as the result and belong to the same function; it is
+ * told of all that config space decides about interrupts. desc is copied.
+ * -EINVAL with text in err for a description that no PCI function can have.
+ */
+int via_config_new(const struct via_config_desc *desc, const struct via_config_ops *ops,
+		   void *cookie, struct via_irqs *irqs, struct via_error *err,
+		   struct via_config **ret_config);
+void via_config_free(struct via_config *config);
+/* What the irq engine of this function looks like. */
+void via_config_irqs_desc(const struct via_config_desc *desc, struct via_irqs_desc *ret_desc);
+
+/*
+ * First open: reset(VIA_RESET_OPEN), fresh registers with bus mastering off,
+ * then memory(true) as COMMAND says. Last close: bus mastering and memory off,
+ * INTx, MSI and MSI-X disarmed, reset(VIA_RESET_CLOSE), fresh registers, ERR
+ * and REQ dropped.
+ */
+void via_config_open(struct via_config *config);
+void via_config_close(struct via_config *config);
+/* Any other reset of the function: D0, registers as pci-config.md 6.5 says. */
+void via_config_reset(struct via_config *config, enum via_reset kind);
+
+size_t via_config_size(const struct via_config *config);
+
+/*
+ * A program's access, split as pci-config.md 5.1 says. The count, or -EFAULT
+ * if any byte is past the end (then nothing was done), or the device's error.
+ * Works also while not open (the registers are then those of the next open).
+ */
+ssize_t via_config_read(struct via_config *config, uint64_t pos, void *buf, size_t len);
+ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *buf, size_t len);
+
+/* Bus mastering is allowed right now: DMA and messages. Lock-free, any thread. */
+bool via_config_bus_master(const struct via_config *config);
+
+#endif
