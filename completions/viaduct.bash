@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+# bash completion for viaduct
+_viaduct() {
+	local cur prev words cword
+	_init_completion -s 2>/dev/null || {
+		cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+	}
+	if ((cword == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W 'run list --help --version' -- "$cur")
+		return
+	fi
+	local i
+	for ((i = 2; i < cword; i++)); do
+		[[ ${words[i]} == -- ]] && { # the program's own words
+			if declare -F _command_offset >/dev/null && ((cword > i + 1)); then _command_offset $((i + 1)); else mapfile -t COMPREPLY < <(compgen -c -- "$cur"); fi
+			return
+		}
+	done
+	case ${words[1]} in
+	list) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
+	run)
+		case $prev in
+		--profile) mapfile -t COMPREPLY < <(compgen -W 'full linux' -- "$cur") ;;
+		--bars) mapfile -t COMPREPLY < <(compgen -W 'auto trap io' -- "$cur") ;;
+		--memlock) mapfile -t COMPREPLY < <(compgen -W 'warn enforce' -- "$cur") ;;
+		--device) mapfile -t COMPREPLY < <(compgen -W "$(viaduct list 2>/dev/null | sed -n 's/^\([^ ]*\) - .*/\1/p')" -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -W '--device --profile --bars --memlock --in-process --report --explain --help --' -- "$cur") ;;
+		esac
+		;;
+	esac
+}
+complete -F _viaduct viaduct
