@@ -142,8 +142,9 @@ enum via_door_op {
 	/*
 	 * Watch a doorbell part of a mapping: id = mapping, arg[0] = offset
 	 * from its start, arg[1] = address, arg[2] = length; comes with a
-	 * userfaultfd (n_fds 1) on which the pages are registered for write
-	 * protection. -> 0. Ends with UNMAP, or when the pages go away.
+	 * userfaultfd (n_fds 1) of its own, used for nothing else, on which
+	 * the pages are registered for write protection. -> 0. Ends with
+	 * UNMAP, or when the pages go away.
 	 */
 	VIA_DOOR_GUARD = 9,
 	/*
