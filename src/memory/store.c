@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* Making stores, and the leases on them. */
+#include "memory/store.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A store under construction. */
+struct builder {
+	struct via_space *space;
+	unsigned int prot;
+	struct via_store_seg *segs;
+	size_t n_segs, room;
+	uint64_t len;
+};
+
+static int add_seg(struct builder *b, const struct via_store_seg *seg)
+{
+	struct via_store_seg *last = b->n_segs ? &b->segs[b->n_segs - 1] : NULL;
+
+	/* Neighbours that continue each other become one; a window counts once. */
+	if (last && !last->host && !seg->host && last->remote + last->len == seg->remote) {
+		last->len += seg->len;
+		b->len += seg->len;
+		return 0;
+	}
+	if (last && last->host && seg->host && last->window == seg->window &&
+	    last->host + last->len == seg->host) {
+		last->len += seg->len;
+		b->len += seg->len;
+		if (seg->window)
+			via_window_put(b->space, seg->window);
+		return 0;
+	}
+	if (b->n_segs == b->room) {
+		size_t room = b->room ? 2 * b->room : 4;
+		struct via_store_seg *segs = reallocarray(b->segs, room, sizeof(*segs));
+
+		if (!segs)
+			return -ENOMEM;
+		b->segs = segs;
+		b->room = room;
+	}
+	b->segs[b->n_segs] = *seg;
+	b->segs[b->n_segs++].offset = b->len;
+	b->len += seg->len;
+	return 0;
+}
+
+static int add_window(struct builder *b, int fd, uint64_t offset, uint64_t len)
+{
+	struct via_store_seg seg = { .len = len };
+	int rc;
+
+	rc = via_window_get(b->space, fd, offset, len, b->prot & VIA_PROT_WRITE, &seg.window,
+			    &seg.host);
+	if (rc)
+		return rc;
+	rc = add_seg(b, &seg);
+	if (rc)
+		via_window_put(b->space, seg.window);
+	return rc;
+}
+
+/* Private memory, and shared memory that cannot be mapped: in place or by copies. */
+static int add_private(struct builder *b, uint64_t addr, uint64_t len)
+{
+	struct via_store_seg seg = { .len = len, .remote = addr };
+
+	/* pid 0 is our own process. */
+	if (!b->space->mm->pid)
+		seg.host = (uint8_t *)(uintptr_t)addr;
+	return add_seg(b, &seg);
+}
+
+static int build_mm(struct builder *b, uint64_t addr, uint64_t len, bool probe)
+{
+	struct via_mm *mm = b->space->mm;
+	int rc = probe ? mm->ops->probe(mm, addr, len, b->prot) : 0;
+
+	while (!rc && len) {
+		struct via_backing backing = { .fd = -1 };
+
+		rc = mm->ops->backing(mm, addr, len, b->prot, &backing);
+		if (rc && !probe) {
+			backing = (struct via_backing){ .fd = -1, .len = len };
+			rc = 0;
+		}
+		if (rc)
+			break;
+		if (!backing.len || backing.len > len)
+			backing.len = len;
+		if (backing.fd >= 0) {
+			rc = add_window(b, backing.fd, backing.offset, backing.len);
+			(void)close(backing.fd);
+			if (rc && rc != -ENOMEM)
+				rc = add_private(b, addr, backing.len);
+		} else {
+			rc = add_private(b, addr, backing.len);
+		}
+		addr += backing.len;
+		len -= backing.len;
+	}
+	return rc;
+}
+
+static int build_fd(struct builder *b, uint64_t addr, uint64_t len)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct stat st;
+
+	if (fstat(b->space->fd, &st))
+		return -errno;
+	if (addr + len > (((uint64_t)st.st_size + page - 1) & ~(page - 1)))
+		return -EFAULT;
+	return add_window(b, b->space->fd, addr, len);
+}
+
+static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsigned int prot,
+		     bool probe, struct via_store **ret_store)
+{
+	struct builder b = { .space = space, .prot = prot };
+	struct via_store *store;
+	uint64_t last;
+	int rc;
+
+	if (!len || !prot || (prot & ~(VIA_PROT_READ | VIA_PROT_WRITE)))
+		return -EINVAL;
+	if (__builtin_add_overflow(addr, len - 1, &last) || last == UINT64_MAX)
+		return -EOVERFLOW;
+	if (!space->mm && (prot & ~space->prot))
+		return -EFAULT;
+	rc = space->mm ? build_mm(&b, addr, len, probe) : build_fd(&b, addr, len);
+	store = rc ? NULL : malloc(sizeof(*store) + b.n_segs * sizeof(b.segs[0]));
+	if (!store) {
+		for (size_t i = 0; i < b.n_segs; i++)
+			if (b.segs[i].window)
+				via_window_put(space, b.segs[i].window);
+		free(b.segs);
+		return rc ? rc : -ENOMEM;
+	}
+	*store = (struct via_store){
+		.refs = 1,
+		.prot = prot,
+		.len = len,
+		.space = via_space_get(space),
+		.n_segs = b.n_segs,
+	};
+	memcpy(store->segs, b.segs, b.n_segs * sizeof(b.segs[0]));
+	free(b.segs);
+	*ret_store = store;
+	return 0;
+}
+
+int via_store_new(struct via_space *space, uint64_t addr, uint64_t len, unsigned int prot,
+		  struct via_store **ret_store)
+{
+	return store_new(space, addr, len, prot, true, ret_store);
+}
+
+int via_store_new_unprobed(struct via_space *space, uint64_t addr, uint64_t len, unsigned int prot,
+			   struct via_store **ret_store)
+{
+	return store_new(space, addr, len, prot, false, ret_store);
+}
+
+struct via_store *via_store_get(struct via_store *store)
+{
+	__atomic_add_fetch(&store->refs, 1, __ATOMIC_RELAXED);
+	return store;
+}
+
+void via_store_put(struct via_store *store)
+{
+	if (!store || __atomic_sub_fetch(&store->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (size_t i = 0; i < store->n_segs; i++)
+		if (store->segs[i].window)
+			via_window_put(store->space, store->segs[i].window);
+	via_space_put(store->space);
+	free(store);
+}
+
+const struct via_store_seg *via_store_seg(const struct via_store *store, uint64_t offset)
+{
+	size_t low = 0, high = store->n_segs;
+
+	while (high - low > 1) {
+		size_t mid = (low + high) / 2;
+
+		if (store->segs[mid].offset <= offset)
+			low = mid;
+		else
+			high = mid;
+	}
+	return &store->segs[low];
+}
+
+bool via_store_pinned(const struct via_store *store)
+{
+	for (size_t i = 0; i < store->n_segs; i++)
+		if (!store->segs[i].window)
+			return false;
+	return true;
+}
+
+int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len, unsigned int prot,
+		    struct via_lease *ret_lease)
+{
+	const struct via_store_seg *seg;
+	uint64_t left;
+
+	if (!len || offset >= store->len || len > store->len - offset)
+		return -ERANGE;
+	if (prot & ~store->prot)
+		return -EACCES;
+	seg = via_store_seg(store, offset);
+	if (!seg->host)
+		return -EOPNOTSUPP;
+	left = seg->len - (offset - seg->offset);
+	__atomic_add_fetch(&store->leases, 1, __ATOMIC_SEQ_CST);
+	*ret_lease = (struct via_lease){
+		.ptr = seg->host + (offset - seg->offset),
+		.len = len < left ? len : left,
+		.store = via_store_get(store),
+	};
+	return 0;
+}
+
+void via_lease_put(struct via_lease *lease)
+{
+	struct via_store *store = lease->store;
+
+	if (!store)
+		return;
+	*lease = (struct via_lease){ 0 };
+	/* The waiter announces itself before it looks at leases: one of us sees the other. */
+	if (!__atomic_sub_fetch(&store->leases, 1, __ATOMIC_SEQ_CST) &&
+	    __atomic_load_n(&store->waiters, __ATOMIC_SEQ_CST))
+		(void)syscall(SYS_futex, &store->leases, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	via_store_put(store);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int via_store_wait(struct via_store *store, unsigned int timeout_ms)
+{
+	int64_t deadline;
+	int rc = 0;
+
+	if (!__atomic_load_n(&store->leases, __ATOMIC_ACQUIRE))
+		return 0;
+	deadline = now_ns() + (int64_t)timeout_ms * 1000000;
+	__atomic_add_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
+	for (;;) {
+		uint32_t leases = __atomic_load_n(&store->leases, __ATOMIC_SEQ_CST);
+		int64_t left = deadline - now_ns();
+		struct timespec ts = { left / 1000000000, left % 1000000000 };
+
+		if (!leases)
+			break;
+		if (left <= 0) {
+			rc = -ETIMEDOUT;
+			break;
+		}
+		(void)syscall(SYS_futex, &store->leases, FUTEX_WAIT_PRIVATE, leases, &ts, NULL, 0);
+	}
+	__atomic_sub_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
+	return rc;
+}
