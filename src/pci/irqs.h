@@ -11,8 +11,8 @@
  *            replaced or dropped is no longer signalled when the call returns.
  * Only via_irqs_set(), via_irqs_release() and via_irqs_free() take arrange;
  * everything else takes lock alone and may be called with any lock of config
- * space, the device or the model held. Neither lock is held around a call to a
- * model.
+ * space, the device or the model held. ops->watch and unwatch must not take the
+ * config lock or call back in here.
  */
 #ifndef VIA_PCI_IRQS_H
 #define VIA_PCI_IRQS_H
@@ -122,9 +122,10 @@ void via_irqs_set_bus_master(struct via_irqs *irqs, bool on);
 void via_irqs_set_power(struct via_irqs *irqs, unsigned int state);
 /* The device's own MSI enable bit and Multiple Message Enable field as the user changed them. */
 void via_irqs_msi_control(struct via_irqs *irqs, bool enable, unsigned int mme);
+/* The device's own Function Mask. */
+void via_irqs_msix_function_mask(struct via_irqs *irqs, bool masked);
 /* MSI Mask and Pending registers. */
-uint32_t via_irqs_msi_mask(const struct via_irqs *irqs);
 void via_irqs_set_msi_mask(struct via_irqs *irqs, uint32_t mask);
-uint32_t via_irqs_msi_pending(const struct via_irqs *irqs);
+uint32_t via_irqs_msi_pending(struct via_irqs *irqs);
 
 #endif

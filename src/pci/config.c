@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+#include "pci/config.h"
+#include "pci/dev.h"
+#include "pci/masks.h"
+#include "pci/regs.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct via_config {
+	/* Constant after via_config_new_on(). */
+	struct via_config_dev dev;
+	struct via_regfile *regs; /* owned; NULL over somebody else's registers */
+	struct via_config_bar bars[VIA_PCI_BARS];
+	const struct via_config_ops *ops;
+	void *cookie;
+	struct via_irqs *irqs;
+
+	pthread_mutex_t lock; /* the config lock: all that follows */
+	uint8_t virt[VIA_CONFIG_SIZE_EXPRESS]; /* the virtual store */
+	struct via_config_masks masks;	       /* changed by build() only */
+	bool open;
+	bool memory;	    /* as last told by ops->memory */
+	unsigned int power; /* D-state */
+	atomic_uint command; /* written under lock, read by anybody */
+};
+
+/* --- Device registers ----------------------------------------------------- */
+
+static int dev_read(struct via_config *config, unsigned int pos, unsigned int width,
+		    uint32_t *ret_value)
+{
+	return config->dev.ops->read(config->dev.cookie, pos, width, ret_value);
+}
+
+/* Where a failing device has nothing to say: what an absent one answers. */
+static uint32_t dev_get(struct via_config *config, unsigned int pos, unsigned int width)
+{
+	uint32_t value;
+
+	if (dev_read(config, pos, width, &value))
+		return width == 4 ? 0xffffffffu : (1u << 8 * width) - 1;
+	return value;
+}
+
+static uint32_t get_bytes(const uint8_t *p, unsigned int width)
+{
+	uint32_t value = 0;
+
+	for (unsigned int i = 0; i < width; i++)
+		value |= (uint32_t)p[i] << 8 * i;
+	return value;
+}
+
+static void put_bytes(uint8_t *p, unsigned int width, uint32_t value)
+{
+	for (unsigned int i = 0; i < width; i++)
+		p[i] = (uint8_t)(value >> 8 * i);
+}
+
+/*
+ * Change some bits of a device register and leave the rest alone: status bits
+ * that writing one would clear are written as zero unless they are meant.
+ */
+static int dev_update(struct via_config *config, unsigned int pos, unsigned int width,
+		      uint32_t bits, uint32_t value)
+{
+	uint32_t w1c = get_bytes(config->masks.w1c + pos, width);
+	uint32_t old;
+	int r = dev_read(config, pos, width, &old);
+
+	if (r)
+		return r;
+	return config->dev.ops->write(config->dev.cookie, pos, width,
+				      (old & ~bits & ~w1c) | (value & bits));
+}
+
+/* --- Memory, power, reset ------------------------------------------------- */
+
+static void tell_memory(struct via_config *config, bool on)
+{
+	if (config->memory == on)
+		return;
+	config->memory = on;
+	if (config->ops->memory)
+		config->ops->memory(config->cookie, on);
+}
+
+/* pci-config.md 6.6 */
+static bool memory_accessible(const struct via_config *config)
+{
+	return config->open && config->power < PCI_D3HOT &&
+	       (atomic_load(&config->command) & PCI_COMMAND_MEMORY);
+}
+
+static void set_command(struct via_config *config, uint16_t now)
+{
+	uint16_t old = (uint16_t)atomic_exchange(&config->command, now);
+
+	if (old == now)
+		return;
+	via_irqs_set_bus_master(config->irqs, now & PCI_COMMAND_MASTER);
+	if ((old ^ now) & PCI_COMMAND_INTX_DISABLE)
+		via_irqs_set_intx_disable(config->irqs, now & PCI_COMMAND_INTX_DISABLE);
+	if (config->ops->command)
+		config->ops->command(config->cookie, old, now);
+}
+
+/* COMMAND as the program sees it: the device's bits and the virtual one. */
+static uint16_t current_command(struct via_config *config)
+{
+	uint32_t dev = dev_get(config, PCI_COMMAND, 2) & ~PCI_COMMAND_INTX_DISABLE;
+
+	return (uint16_t)(dev | (via_get_le16(config->virt + PCI_COMMAND) &
+				 PCI_COMMAND_INTX_DISABLE));
+}
+
+static void set_power(struct via_config *config, unsigned int state)
+{
+	unsigned int old = config->power;
+
+	if (old == state)
+		return;
+	config->power = state;
+	via_irqs_set_power(config->irqs, state);
+	if (config->ops->power)
+		config->ops->power(config->cookie, old, state);
+}
+
+static void write_power(struct via_config *config, unsigned int state)
+{
+	if (config->masks.pm)
+		(void)dev_update(config, config->masks.pm + PCI_PM_CSR, 2, PCI_PM_CSR_STATE, state);
+	set_power(config, state);
+}
+
+/*
+ * 6.5: the program sees its registers as before, without latched status. While
+ * the model is reset it can neither be accessed nor master the bus.
+ */
+static void reset_function(struct via_config *config, enum via_reset kind)
+{
+	uint16_t command = (uint16_t)atomic_load(&config->command);
+
+	tell_memory(config, false);
+	set_command(config, command & (uint16_t)~PCI_COMMAND_MASTER);
+	write_power(config, PCI_D0);
+	if (config->ops->reset)
+		config->ops->reset(config->cookie, kind);
+	config->dev.ops->reset(config->dev.cookie);
+	via_irqs_reset(config->irqs);
+	set_command(config, command);
+	tell_memory(config, memory_accessible(config));
+}
+
+/* 3.3: which state a request ends in; refusals are silent. */
+static unsigned int next_power(struct via_config *config, unsigned int want)
+{
+	uint32_t pmc = dev_get(config, config->masks.pm + PCI_PM_PMC, 2);
+
+	if ((want == PCI_D1 && !(pmc & PCI_PM_PMC_D1)) ||
+	    (want == PCI_D2 && !(pmc & PCI_PM_PMC_D2)) ||
+	    (want != PCI_D0 && want < config->power))
+		return config->power;
+	return want;
+}
+
+static void request_power(struct via_config *config, unsigned int want)
+{
+	unsigned int old = config->power;
+	unsigned int state = next_power(config, want);
+	bool loses_state = !(dev_get(config, config->masks.pm + PCI_PM_CSR, 2) &
+			     PCI_PM_CSR_NO_SOFT_RESET);
+
+	if (state == PCI_D3HOT)
+		tell_memory(config, false);
+	write_power(config, state);
+	if (old == PCI_D3HOT && state == PCI_D0 && loses_state)
+		reset_function(config, VIA_RESET_PM);
+	tell_memory(config, memory_accessible(config));
+}
+
+/* --- What a write means beyond its bits ----------------------------------- */
+
+/* 2.3; the high half of a 64-bit BAR is the slot after its low half. */
+static uint32_t bar_image(const struct via_config *config, unsigned int slot, uint32_t value)
+{
+	const struct via_config_bar *bar = &config->bars[slot];
+	uint64_t mask = ~(bar->size - 1);
+
+	if (!bar->size) {
+		const struct via_config_bar *low = slot ? &config->bars[slot - 1] : NULL;
+
+		if (!low || !low->size || !(low->flags & VIA_BAR_MEM64))
+			return 0;
+		return value & (uint32_t)(~(low->size - 1) >> 32);
+	}
+	value &= (uint32_t)mask;
+	if (bar->flags & VIA_BAR_IO)
+		return value | PCI_BAR_IO;
+	return value | (bar->flags & VIA_BAR_MEM64 ? PCI_BAR_MEM_64 : 0) |
+	       (bar->flags & VIA_BAR_PREFETCH ? PCI_BAR_PREFETCH : 0);
+}
+
+static void header_written(struct via_config *config, unsigned int pos, unsigned int width)
+{
+	unsigned int end = pos + width;
+
+	if (pos < PCI_STATUS && end > PCI_COMMAND) {
+		set_command(config, current_command(config));
+		tell_memory(config, memory_accessible(config));
+	}
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
+		uint8_t *bar = config->virt + PCI_BAR(i);
+
+		if (pos < PCI_BAR(i + 1) && end > PCI_BAR(i))
+			via_put_le32(bar, bar_image(config, i, via_get_le32(bar)));
+	}
+	/* No expansion ROM: the slot is not implemented. */
+	if (pos < PCI_ROM_BAR + 4 && end > PCI_ROM_BAR)
+		via_put_le32(config->virt + PCI_ROM_BAR, 0);
+}
+
+/* 3.5: Enable only while armed, Multiple Message Enable within what was armed. */
+static void msi_control_written(struct via_config *config, unsigned int cap)
+{
+	uint8_t *control = config->virt + cap + PCI_MSI_CONTROL;
+	unsigned int mme = (*control & PCI_MSI_CONTROL_MME) >> PCI_MSI_CONTROL_MME_SHIFT;
+	unsigned int qmax = via_irqs_msi_qmax(config->irqs);
+
+	if (!via_irqs_armed(config->irqs, VIA_IRQ_MSI))
+		*control &= (uint8_t)~PCI_MSI_CONTROL_ENABLE;
+	if (mme > qmax) {
+		mme = qmax;
+		*control &= (uint8_t)~PCI_MSI_CONTROL_MME;
+		*control |= (uint8_t)(mme << PCI_MSI_CONTROL_MME_SHIFT);
+	}
+	via_irqs_msi_control(config->irqs, *control & PCI_MSI_CONTROL_ENABLE, mme);
+}
+
+/* Offset of the Mask register from the start of an MSI capability, 0: it has none. */
+static unsigned int msi_mask_offset(const struct via_config *config, unsigned int cap)
+{
+	unsigned int control = via_get_le16(config->virt + cap + PCI_MSI_CONTROL);
+
+	if (!(control & PCI_MSI_CONTROL_MASKABLE))
+		return 0;
+	return control & PCI_MSI_CONTROL_64BIT ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32;
+}
+
+static void msi_written(struct via_config *config, unsigned int cap, unsigned int offset,
+			unsigned int width)
+{
+	unsigned int mask = msi_mask_offset(config, cap);
+
+	/* Not when only the dropped id and next were written (Q18). */
+	if (offset < PCI_MSI_CONTROL + 2 && offset + width > PCI_MSI_CONTROL)
+		msi_control_written(config, cap);
+	if (mask && offset >= mask && offset < mask + 4)
+		via_irqs_set_msi_mask(config->irqs, via_get_le32(config->virt + cap + mask));
+}
+
+/*
+ * 3.6: payload size stays virtual; the read request size reaches the device,
+ * never below its payload size, unless the field means more than 4096 bytes.
+ */
+static void update_read_request(struct via_config *config, unsigned int cap, unsigned int field)
+{
+	unsigned int dev = dev_get(config, cap + PCI_EXP_DEVCTL, 2);
+	unsigned int payload = (dev & PCI_EXP_DEVCTL_MPS) >> PCI_EXP_DEVCTL_MPS_SHIFT;
+
+	if (field < payload)
+		field = payload;
+	if (field > 5)
+		return;
+	(void)dev_update(config, cap + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_MRRS,
+			 field << PCI_EXP_DEVCTL_MRRS_SHIFT);
+}
+
+static void express_written(struct via_config *config, unsigned int cap, unsigned int old_control)
+{
+	uint8_t *p = config->virt + cap + PCI_EXP_DEVCTL;
+	unsigned int control = via_get_le16(p);
+
+	if ((control ^ old_control) & PCI_EXP_DEVCTL_MRRS)
+		update_read_request(config, cap,
+				    (control & PCI_EXP_DEVCTL_MRRS) >> PCI_EXP_DEVCTL_MRRS_SHIFT);
+	if (!(control & PCI_EXP_DEVCTL_FLR))
+		return;
+	via_put_le16(p, (uint16_t)(control & ~PCI_EXP_DEVCTL_FLR));
+	if (dev_get(config, cap + PCI_EXP_DEVCAP, 4) & PCI_EXP_DEVCAP_FLR)
+		reset_function(config, VIA_RESET_FLR);
+}
+
+/* --- Transactions --------------------------------------------------------- */
+
+static void before_write(struct via_config *config, const struct via_config_owner *owner,
+			 unsigned int pos, uint32_t value)
+{
+	/* Mappings go before the bit does. */
+	if (owner->tag == VIA_OWNER_HEADER && pos == PCI_COMMAND && !(value & PCI_COMMAND_MEMORY))
+		tell_memory(config, false);
+}
+
+static void after_write(struct via_config *config, const struct via_config_owner *owner,
+			unsigned int pos, unsigned int width, uint32_t value,
+			unsigned int old_express_control)
+{
+	unsigned int cap = owner->start;
+
+	/* Hooks know one instance of each capability; a second one is plain registers. */
+	if (owner->tag == VIA_OWNER_HEADER)
+		header_written(config, pos, width);
+	else if (cap == config->masks.pm && pos == cap + PCI_PM_CSR)
+		request_power(config, value & PCI_PM_CSR_STATE);
+	else if (cap == config->masks.msi)
+		msi_written(config, cap, pos - cap, width);
+	else if (cap == config->masks.express)
+		express_written(config, cap, old_express_control);
+}
+
+static int write_one(struct via_config *config, unsigned int pos, unsigned int width,
+		     uint32_t value)
+{
+	struct via_config_owner owner = config->masks.owner[pos];
+	uint32_t virt = get_bytes(config->masks.virt + pos, width);
+	uint32_t write = get_bytes(config->masks.write + pos, width);
+	unsigned int express = config->masks.express;
+	unsigned int old_express_control =
+		express ? via_get_le16(config->virt + express + PCI_EXP_DEVCTL) : 0;
+	int r;
+
+	if (owner.tag == VIA_OWNER_NONE)
+		return 0;
+	before_write(config, &owner, pos, value);
+	if (write & virt) {
+		uint32_t old = get_bytes(config->virt + pos, width);
+
+		put_bytes(config->virt + pos, width,
+			  (old & ~(write & virt)) | (value & write & virt));
+	}
+	if (write & ~virt) {
+		r = dev_update(config, pos, width, write & ~virt, value);
+		if (r) {
+			tell_memory(config, memory_accessible(config));
+			return r;
+		}
+	}
+	after_write(config, &owner, pos, width, value, old_express_control);
+	return 0;
+}
+
+static int read_one(struct via_config *config, unsigned int pos, unsigned int width,
+		    uint32_t *ret_value)
+{
+	struct via_config_owner owner = config->masks.owner[pos];
+	uint32_t virt = get_bytes(config->masks.virt + pos, width);
+	uint32_t all = width == 4 ? 0xffffffffu : (1u << 8 * width) - 1;
+	uint32_t dev = 0;
+
+	/* Pending is the interrupt engine's, fetched when somebody looks. */
+	if (config->masks.msi && owner.start == config->masks.msi) {
+		unsigned int mask = msi_mask_offset(config, owner.start);
+
+		if (mask)
+			via_put_le32(config->virt + owner.start + mask + 4,
+				     via_irqs_msi_pending(config->irqs));
+	}
+	if (virt != all) {
+		int r = dev_read(config, pos, width, &dev);
+
+		if (r)
+			return r;
+	}
+	*ret_value = (dev & ~virt) | (get_bytes(config->virt + pos, width) & virt);
+	return 0;
+}
+
+/* 5.1: naturally aligned, never across a dword or the edge of a register block. */
+static unsigned int transaction_width(const struct via_config *config, unsigned int pos, size_t len)
+{
+	const struct via_config_owner *owner = &config->masks.owner[pos];
+	unsigned int room = 1;
+
+	while (room < 4 - pos % 4 && room < len && owner[room].tag == owner->tag &&
+	       owner[room].start == owner->start)
+		room++;
+	if (room == 4)
+		return 4;
+	return room >= 2 && pos % 2 == 0 ? 2 : 1;
+}
+
+static bool in_space(const struct via_config *config, uint64_t pos, size_t len)
+{
+	return pos < config->dev.size && len <= config->dev.size - pos;
+}
+
+ssize_t via_config_read(struct via_config *config, uint64_t pos, void *buf, size_t len)
+{
+	uint8_t *out = buf;
+	size_t done = 0;
+
+	if (!len)
+		return 0;
+	if (!in_space(config, pos, len))
+		return -EFAULT;
+	while (done < len) {
+		unsigned int at = (unsigned int)(pos + done), width;
+		uint32_t value;
+		int r;
+
+		pthread_mutex_lock(&config->lock);
+		width = transaction_width(config, at, len - done);
+		r = read_one(config, at, width, &value);
+		pthread_mutex_unlock(&config->lock);
+		if (r)
+			return r;
+		put_bytes(out + done, width, value);
+		done += width;
+	}
+	return (ssize_t)len;
+}
+
+ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *buf, size_t len)
+{
+	const uint8_t *in = buf;
+	size_t done = 0;
+
+	if (!len)
+		return 0;
+	if (!in_space(config, pos, len))
+		return -EFAULT;
+	while (done < len) {
+		unsigned int at = (unsigned int)(pos + done), width;
+		int r;
+
+		pthread_mutex_lock(&config->lock);
+		width = transaction_width(config, at, len - done);
+		r = write_one(config, at, width, get_bytes(in + done, width));
+		pthread_mutex_unlock(&config->lock);
+		if (r)
+			return r;
+		done += width;
+	}
+	return (ssize_t)len;
+}
+
+/* --- Life ----------------------------------------------------------------- */
+
+/* Fresh device registers, virtual store and masks. Nobody is told. */
+static void build(struct via_config *config)
+{
+	config->dev.ops->init(config->dev.cookie);
+	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
+		put_bytes(config->virt + pos, 4, dev_get(config, pos, 4));
+	via_config_masks_build(&config->masks, config->virt, config->dev.size);
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
+		uint8_t *bar = config->virt + PCI_BAR(i);
+
+		via_put_le32(bar, bar_image(config, i, via_get_le32(bar)));
+	}
+	via_put_le32(config->virt + PCI_ROM_BAR, 0);
+}
+
+void via_config_open(struct via_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+	if (config->ops->reset)
+		config->ops->reset(config->cookie, VIA_RESET_OPEN);
+	via_irqs_reset(config->irqs);
+	build(config);
+	config->open = true;
+	set_command(config, current_command(config));
+	tell_memory(config, memory_accessible(config));
+	pthread_mutex_unlock(&config->lock);
+}
+
+void via_config_close(struct via_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+	write_power(config, PCI_D0);
+	(void)dev_update(config, PCI_COMMAND, 2, PCI_COMMAND_MASTER, 0);
+	set_command(config, current_command(config));
+	tell_memory(config, false);
+	via_irqs_release(config->irqs, false);
+	if (config->ops->reset)
+		config->ops->reset(config->cookie, VIA_RESET_CLOSE);
+	via_irqs_reset(config->irqs);
+	build(config);
+	config->open = false;
+	set_command(config, current_command(config));
+	via_irqs_release(config->irqs, true);
+	pthread_mutex_unlock(&config->lock);
+}
+
+void via_config_reset(struct via_config *config, enum via_reset kind)
+{
+	pthread_mutex_lock(&config->lock);
+	reset_function(config, kind);
+	pthread_mutex_unlock(&config->lock);
+}
+
+size_t via_config_size(const struct via_config *config)
+{
+	return config->dev.size;
+}
+
+bool via_config_bus_master(const struct via_config *config)
+{
+	return atomic_load(&config->command) & PCI_COMMAND_MASTER;
+}
+
+int via_config_new_on(const struct via_config_dev *dev, const struct via_config_desc *desc,
+		      const struct via_config_ops *ops, void *cookie, struct via_irqs *irqs,
+		      struct via_config **ret_config)
+{
+	struct via_config *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return -ENOMEM;
+	config->dev = *dev;
+	memcpy(config->bars, desc->bars, sizeof(config->bars));
+	config->ops = ops;
+	config->cookie = cookie;
+	config->irqs = irqs;
+	pthread_mutex_init(&config->lock, NULL);
+	build(config);
+	atomic_init(&config->command, current_command(config));
+	*ret_config = config;
+	return 0;
+}
+
+int via_config_new(const struct via_config_desc *desc, const struct via_config_ops *ops,
+		   void *cookie, struct via_irqs *irqs, struct via_error *err,
+		   struct via_config **ret_config)
+{
+	struct via_config_dev dev;
+	struct via_regfile *regs;
+	int r = via_config_desc_check(desc, err);
+
+	if (r)
+		return r;
+	r = via_regfile_new(desc, irqs, &regs);
+	if (r)
+		return r;
+	via_regfile_dev(regs, &dev);
+	r = via_config_new_on(&dev, desc, ops, cookie, irqs, ret_config);
+	if (r) {
+		via_regfile_free(regs);
+		return r;
+	}
+	(*ret_config)->regs = regs;
+	return 0;
+}
+
+void via_config_free(struct via_config *config)
+{
+	if (!config)
+		return;
+	pthread_mutex_destroy(&config->lock);
+	via_regfile_free(config->regs);
+	free(config);
+}

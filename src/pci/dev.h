@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device's own config registers, the DEV store of pci-config.md 0: what
+ * hardware would hold. Config space (config.c) works on top of any of these.
+ */
+#ifndef VIA_PCI_DEV_H
+#define VIA_PCI_DEV_H
+
+#include "pci/config.h"
+
+/*
+ * One call is one config transaction: width 1, 2 or 4, pos a multiple of it.
+ * Called with the config lock held. Positions are below via_config_dev.size.
+ */
+struct via_config_dev_ops {
+	int (*read)(void *cookie, unsigned int pos, unsigned int width, uint32_t *ret_value);
+	int (*write)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
+	/* First open and last close: everything as after power-on and the host's set-up. */
+	void (*init)(void *cookie);
+	/* Function reset, with the registers that the host saves and restores around it kept. */
+	void (*reset)(void *cookie);
+};
+
+struct via_config_dev {
+	const struct via_config_dev_ops *ops;
+	void *cookie;
+	unsigned int size; /* 256 or 4096 */
+};
+
+/* 0, or -EINVAL with text: the checks of via_config_new(). */
+int via_config_desc_check(const struct via_config_desc *desc, struct via_error *err);
+
+/*
+ * via_config_new() over registers that somebody else keeps; dev->cookie must
+ * outlive the result. Of desc only the BARs are used.
+ */
+int via_config_new_on(const struct via_config_dev *dev, const struct via_config_desc *desc,
+		      const struct via_config_ops *ops, void *cookie, struct via_irqs *irqs,
+		      struct via_config **ret_config);
+
+/*
+ * The registers of an emulated function: each byte with a value, the bits that
+ * the bus side can set and clear, the bits that writing one clears, and those
+ * of the latter that a function reset keeps.
+ */
+struct via_regfile;
+
+/* desc has been checked. irqs supplies what is live: pin state, MSI-X enable. */
+int via_regfile_new(const struct via_config_desc *desc, struct via_irqs *irqs,
+		    struct via_regfile **ret_regs);
+void via_regfile_free(struct via_regfile *regs);
+void via_regfile_dev(struct via_regfile *regs, struct via_config_dev *ret_dev);
+
+#endif
