@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT */
+/* How an access becomes callbacks: widths, splitting, declining, re-entrancy. */
+#include "bus/test-support.h"
+
+#define BASE 0x1000u
+
+static void fill(struct dev *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < DEV_BYTES; i++)
+		d->mem[i] = (uint8_t)(0x10 + i);
+}
+
+static void check_calls(const struct dev *d, const struct via_claim_desc *desc)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->n_calls && i < 16; i++) {
+		assert_true(d->call[i].size >= desc->impl_min && d->call[i].size <= desc->impl_max);
+		if (!desc->impl_unaligned)
+			assert_int_equal(d->call[i].offset % d->call[i].size, 0);
+		/* Only a read-modify-write, and the word that holds a narrow part, go back. */
+		if (i && desc->impl_min == 1)
+			assert_true(d->call[i].offset > d->call[i - 1].offset);
+	}
+}
+
+static void matrix_one(struct via_bus *bus, struct dev *d, const struct via_claim_desc *desc,
+		       unsigned int offset, unsigned int len)
+{
+	uint8_t model[DEV_BYTES], buf[8];
+	uint64_t value = 0, want = 0;
+	size_t done = 0;
+	unsigned int i;
+
+	fill(d);
+	memcpy(model, d->mem, sizeof(model));
+	dev_reset(d);
+	assert_int_equal(via_bus_read(bus, BASE + offset, buf, len, &done), 0);
+	assert_int_equal(done, len);
+	assert_memory_equal(buf, model + offset, len);
+	check_calls(d, desc);
+
+	for (i = 0; i < len; i++)
+		buf[i] = model[offset + i] = (uint8_t)(0xa0 + i);
+	dev_reset(d);
+	assert_int_equal(via_bus_write(bus, BASE + offset, buf, len, &done), 0);
+	assert_int_equal(done, len);
+	assert_memory_equal(d->mem, model, sizeof(model));
+	check_calls(d, desc);
+
+	if (len & (len - 1))
+		return;
+	for (i = 0; i < len; i++)
+		want |= (uint64_t)model[offset + i] << (8 * i);
+	dev_reset(d);
+	assert_int_equal(via_bus_read_value(bus, BASE + offset, len, &value), 0);
+	assert_true(value == want);
+	check_calls(d, desc);
+	fill(d);
+	dev_reset(d);
+	assert_int_equal(via_bus_write_value(bus, BASE + offset, len, ~want), 0);
+	fill(d + 1);
+	for (i = 0; i < len; i++)
+		d[1].mem[offset + i] = (uint8_t)(~want >> (8 * i));
+	assert_memory_equal(d->mem, d[1].mem, DEV_BYTES);
+	check_calls(d, desc);
+}
+
+static void case_35_matrix(void **state)
+{
+	unsigned int min, max, variant, offset, len;
+
+	for (variant = 0; variant < 4; variant++) {
+		for (min = 1; min <= 8; min *= 2) {
+			for (max = min; max <= 8; max *= 2) {
+				struct via_bus *bus = new_bus();
+				struct dev d[2] = { 0 };
+				struct via_claim_desc desc =
+					claim_of(d, BASE, BASE + DEV_BYTES - 1, 0);
+
+				d->big_endian = variant & 1;
+				desc.impl_unaligned = variant & 2;
+				desc.valid_unaligned = true;
+				desc.impl_min = (uint8_t)min;
+				desc.impl_max = (uint8_t)max;
+				desc.flags = VIA_BUS_NARROW_RMW;
+				if (d->big_endian)
+					desc.flags |= VIA_BUS_BIG_ENDIAN;
+				add_desc(bus, &desc);
+				for (offset = 0; offset <= 8; offset++) {
+					for (len = 1; len <= 8; len++)
+						matrix_one(bus, d, &desc, offset, len);
+				}
+				via_bus_free(bus);
+			}
+		}
+	}
+}
+
+static void expect_calls(const struct dev *d, unsigned int n, ...)
+{
+	va_list args;
+	unsigned int i;
+
+	assert_int_equal(d->n_calls, n);
+	va_start(args, n);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(d->call[i].offset, va_arg(args, unsigned int));
+		assert_int_equal(d->call[i].size, va_arg(args, unsigned int));
+	}
+	va_end(args);
+}
+
+static void case_36_unaligned(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d = { 0 };
+	struct via_claim_desc desc = claim_of(&d, BASE, BASE + 63, 0);
+	struct via_claim *claim;
+	uint64_t v;
+
+	desc.impl_max = 4;
+	desc.valid_unaligned = true;
+	claim = add_desc(bus, &desc);
+	assert_int_equal(via_bus_read_value(bus, BASE + 1, 4, &v), 0);
+	expect_calls(&d, 3, 1, 1, 2, 2, 4, 1);
+	via_bus_remove(claim);
+	desc.valid_unaligned = false;
+	add_desc(bus, &desc);
+	dev_reset(&d);
+	assert_int_equal(via_bus_read_value(bus, BASE + 1, 4, &v), -ENXIO);
+	assert_int_equal(v, 0xffffffff);
+	assert_int_equal(via_bus_write_value(bus, BASE + 1, 4, 0), -ENXIO);
+	expect_calls(&d, 0);
+	via_bus_free(bus);
+}
+
+static void case_37_38_39_45_widths(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d = { 0 };
+	struct via_claim_desc desc = claim_of(&d, BASE, BASE + 63, 0);
+	struct via_claim *claim;
+	uint64_t v;
+
+	fill(&d);
+	desc.impl_min = desc.impl_max = 4;
+	claim = add_desc(bus, &desc);
+	assert_int_equal(via_bus_read_value(bus, BASE, 8, &v), 0);
+	expect_calls(&d, 2, 0, 4, 4, 4);
+	assert_true(v == 0x1716151413121110);
+	dev_reset(&d);
+	assert_int_equal(via_bus_read_value(bus, BASE + 6, 1, &v), 0);
+	expect_calls(&d, 1, 4, 4);
+	assert_int_equal(v, 0x16);
+	assert_int_equal(via_bus_read_value(bus, BASE + 8, 4, &v), 0);
+	assert_int_equal(v, 0x1b1a1918);
+
+	/* A narrow write has no side effect unless the device allows it to become two. */
+	dev_reset(&d);
+	assert_int_equal(via_bus_write_value(bus, BASE + 1, 1, 0xee), -ENXIO);
+	expect_calls(&d, 0);
+	via_bus_remove(claim);
+	desc.flags = VIA_BUS_NARROW_RMW;
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_write_value(bus, BASE + 1, 1, 0xee), 0);
+	expect_calls(&d, 2, 0, 4, 0, 4);
+	assert_int_equal(d.mem[0], 0x10);
+	assert_int_equal(d.mem[1], 0xee);
+	via_bus_free(bus);
+}
+
+static void valid_widths(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d = { 0 };
+	struct via_claim_desc desc = claim_of(&d, BASE, BASE + 63, 0);
+	uint64_t v;
+
+	desc.valid_min = 2;
+	desc.valid_max = 4;
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_read_value(bus, BASE, 1, &v), -ENXIO);
+	assert_int_equal(v, 0xff);
+	assert_int_equal(via_bus_read_value(bus, BASE, 8, &v), -ENXIO);
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(via_bus_write_value(bus, BASE, 1, 0), -ENXIO);
+	expect_calls(&d, 0);
+	assert_int_equal(via_bus_read_value(bus, BASE, 2, &v), 0);
+	assert_int_equal(via_bus_read_value(bus, BASE, 4, &v), 0);
+	via_bus_free(bus);
+}
+
+static void missing_callbacks(void **state)
+{
+	static const struct via_bus_ops none;
+	struct via_bus *bus = new_bus();
+	struct via_claim_desc desc = { .start = 0, .last = 0xff, .ops = &none };
+	uint64_t v = 0;
+
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_read_value(bus, 0, 2, &v), 0);
+	assert_int_equal(v, 0xffff);
+	assert_int_equal(via_bus_write_value(bus, 0, 2, 0), 0);
+	via_bus_free(bus);
+}
+
+static void case_40_crossing(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = { 0 };
+	uint8_t buf[8] = { 0 };
+	uint64_t v;
+	size_t done;
+
+	fill(&d[0]);
+	fill(&d[1]);
+	add(bus, &d[0], 0x100, 0x102, 0);
+	add(bus, &d[1], 0x105, 0x107, 0);
+	assert_int_equal(via_bus_read(bus, 0x100, buf, 8, &done), -ENXIO);
+	assert_int_equal(done, 3);
+	assert_memory_equal(buf, ((uint8_t[]){ 0x10, 0x11, 0x12, 0xff, 0xff, 0x10, 0x11, 0x12 }), 8);
+	expect_calls(&d[0], 2, 0, 2, 2, 1);
+	assert_int_equal(via_bus_read_value(bus, 0x100, 8, &v), -ENXIO);
+	assert_true(v == 0x121110ffff121110);
+	assert_int_equal(via_bus_write_value(bus, 0x100, 8, 0x0807060504030201), -ENXIO);
+	assert_memory_equal(d[0].mem, ((uint8_t[]){ 1, 2, 3, 0x13 }), 4);
+	assert_memory_equal(d[1].mem, ((uint8_t[]){ 6, 7, 8, 0x13 }), 4);
+	via_bus_free(bus);
+}
+
+static void case_41_indivisible(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = { 0 };
+	struct via_claim_desc desc = claim_of(&d[1], 0x104, 0x107, 0);
+	uint64_t v;
+
+	add(bus, &d[0], 0x100, 0x103, 0);
+	desc.flags = VIA_BUS_INDIVISIBLE;
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_read_value(bus, 0x100, 8, &v), -ENXIO);
+	assert_int_equal(via_bus_write_value(bus, 0x102, 4, 0), -ENXIO);
+	expect_calls(&d[0], 0);
+	expect_calls(&d[1], 0);
+	assert_int_equal(via_bus_read_value(bus, 0x104, 4, &v), 0);
+	assert_int_equal(via_bus_read_value(bus, 0x100, 4, &v), 0);
+	expect_calls(&d[1], 1, 0, 4);
+	via_bus_free(bus);
+}
+
+static void case_42_43_prefix(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d = { 0 };
+	uint8_t buf[16] = { 0 };
+	size_t done = 0;
+
+	add(bus, &d, 0, 0xfff, 0);
+	assert_int_equal(via_bus_read(bus, 0xff8, buf, 16, &done), -ENXIO);
+	assert_int_equal(done, 8);
+	dev_reset(&d);
+	assert_int_equal(via_bus_write(bus, 0x20, buf, 16, &done), 0);
+	assert_int_equal(done, 16);
+	expect_calls(&d, 2, 0x20, 8, 0x28, 8);
+	via_bus_free(bus);
+}
+
+static void case_44_long_buffer(void **state)
+{
+	enum { N = 256, EACH = 4096 };
+	struct dev *d = calloc(N, sizeof(*d));
+	uint8_t *buf = malloc(N * EACH);
+	struct via_bus *bus = new_bus();
+	size_t done = 0;
+	int i;
+
+	for (i = 0; i < N; i++) {
+		memset(d[i].mem, i, DEV_BYTES);
+		add(bus, &d[i], (uint64_t)i * EACH, (uint64_t)i * EACH + EACH - 1, 0);
+	}
+	assert_int_equal(via_bus_read(bus, 0, buf, N * EACH, &done), 0);
+	assert_int_equal(done, N * EACH);
+	for (i = 0; i < N * EACH; i++)
+		assert_int_equal(buf[i], i / EACH);
+	via_bus_free(bus);
+	free(buf);
+	free(d);
+}
+
+static int fail_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	return -EIO;
+}
+
+static void callback_error_ends_access(void **state)
+{
+	static const struct via_bus_ops ops = { NULL, fail_write };
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = { 0 };
+	struct via_claim_desc desc = { .start = 0x104, .last = 0x107, .ops = &ops };
+	uint8_t buf[16] = { 0 };
+	size_t done = 0;
+
+	add(bus, &d[0], 0x100, 0x103, 0);
+	add_desc(bus, &desc);
+	add(bus, &d[1], 0x108, 0x10f, 0);
+	assert_int_equal(via_bus_write(bus, 0x100, buf, 16, &done), -EIO);
+	assert_int_equal(done, 4);
+	assert_int_equal(d[1].n_calls, 0);
+	assert_int_equal(via_bus_write_value(bus, 0x104, 4, 0), -EIO);
+	via_bus_free(bus);
+}
+
+static void case_48_49_decline(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = { 0 };
+	uint64_t v = 0;
+
+	fill(&d[0]);
+	d[1].decline_reads = true;
+	add(bus, &d[0], 0x100, 0x1ff, 0);
+	add(bus, &d[1], 0x100, 0x10f, 1);
+	assert_int_equal(via_bus_read_value(bus, 0x104, 4, &v), 0);
+	assert_int_equal(v, 0x17161514);
+	assert_int_equal(via_bus_write_value(bus, 0x104, 4, 5), 0);
+	assert_int_equal(d[1].n_writes, 1);
+	assert_int_equal(d[0].n_writes, 0);
+	d[0].decline_reads = true;
+	assert_int_equal(via_bus_read_value(bus, 0x104, 4, &v), -ENXIO);
+	assert_int_equal(v, 0xffffffff);
+	via_bus_free(bus);
+}
+
+/* One access over a declining claim with different claims and a hole beneath. */
+static void decline_splits_beneath(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[4] = { 0 };
+	uint64_t v = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		memset(d[i].mem, 0x11 * i, DEV_BYTES);
+	d[3].decline_reads = d[2].decline_reads = true;
+	add(bus, &d[3], 0x100, 0x1ff, 3);
+	add(bus, &d[2], 0x102, 0x105, 2);
+	add(bus, &d[1], 0x100, 0x103, 1);
+	add(bus, &d[0], 0x105, 0x106, 0);
+	assert_int_equal(via_bus_read_value(bus, 0x100, 8, &v), -ENXIO);
+	assert_true(v == 0xff0000ff11111111);
+	assert_int_equal(d[3].n_calls, 1);
+	assert_int_equal(d[2].n_calls, 1);
+	expect_calls(&d[2], 1, 0, 4);
+	expect_calls(&d[1], 2, 0, 2, 2, 2);
+	expect_calls(&d[0], 2, 0, 1, 1, 1);
+	via_bus_free(bus);
+}
+
+static void case_50_deep_chain(void **state)
+{
+	enum { N = 1000 };
+	struct dev *d = calloc(N, sizeof(*d));
+	struct via_bus *bus = new_bus();
+	uint64_t v = 0;
+	int i;
+
+	for (i = 0; i < N; i++) {
+		d[i].decline_reads = i > 0;
+		add(bus, &d[i], 0x100, 0x1ff, i);
+	}
+	assert_int_equal(via_bus_read_value(bus, 0x100, 4, &v), 0);
+	for (i = 0; i < N; i++)
+		assert_int_equal(d[i].n_calls, 1);
+	via_bus_free(bus);
+	free(d);
+}
+
+/* A device that makes another access, as DMA to a peer or to itself would. */
+struct hop {
+	struct via_bus *bus;
+	uint64_t target;
+	int ret;
+	unsigned int n;
+};
+
+static int hop_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct hop *hop = opaque;
+
+	hop->n++;
+	hop->ret = hop->n > 64 ? -E2BIG : via_bus_write_value(hop->bus, hop->target, 4, value);
+	return VIA_BUS_OK;
+}
+
+static const struct via_bus_ops hop_ops = { NULL, hop_write };
+
+static struct via_claim *add_hop(struct hop *hop, uint64_t start, unsigned int flags)
+{
+	struct via_claim_desc desc = { .start = start,
+				       .last = start + 0xff,
+				       .ops = &hop_ops,
+				       .opaque = hop,
+				       .flags = flags };
+
+	return add_desc(hop->bus, &desc);
+}
+
+static void case_52_53_reentrancy(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct hop self = { bus, 0x000, 1, 0 };
+	struct hop a = { bus, 0x200, 1, 0 }, b = { bus, 0x100, 1, 0 };
+
+	add_hop(&self, 0x000, 0);
+	add_hop(&a, 0x100, 0);
+	add_hop(&b, 0x200, 0);
+	assert_int_equal(via_bus_write_value(bus, 0, 4, 0), 0);
+	assert_int_equal(self.ret, -EBUSY);
+	assert_int_equal(self.n, 1);
+	assert_int_equal(via_bus_write_value(bus, 0x100, 4, 0), 0);
+	assert_int_equal(a.ret, 0);
+	assert_int_equal(b.ret, -EBUSY);
+	assert_int_equal(a.n, 1);
+	/* The guard is undone: the next access works. */
+	assert_int_equal(via_bus_write_value(bus, 0x200, 4, 0), 0);
+	assert_int_equal(b.n, 2);
+	via_bus_free(bus);
+}
+
+static void case_54_55_depth(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct hop self = { bus, 0, 1, 0 };
+
+	add_hop(&self, 0, VIA_BUS_REENTRANT);
+	assert_int_equal(via_bus_write_value(bus, 0, 4, 0), 0);
+	assert_int_equal(self.n, 8);
+	via_bus_free(bus);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(case_35_matrix),
+		cmocka_unit_test(case_36_unaligned),
+		cmocka_unit_test(case_37_38_39_45_widths),
+		cmocka_unit_test(valid_widths),
+		cmocka_unit_test(missing_callbacks),
+		cmocka_unit_test(case_40_crossing),
+		cmocka_unit_test(case_41_indivisible),
+		cmocka_unit_test(case_42_43_prefix),
+		cmocka_unit_test(case_44_long_buffer),
+		cmocka_unit_test(callback_error_ends_access),
+		cmocka_unit_test(case_48_49_decline),
+		cmocka_unit_test(decline_splits_beneath),
+		cmocka_unit_test(case_50_deep_chain),
+		cmocka_unit_test(case_52_53_reentrancy),
+		cmocka_unit_test(case_54_55_depth),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
