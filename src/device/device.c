@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* A device's life, and what config space makes of it: decoding, bus mastering, resets. */
+#include "device/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- what config space tells us; the config lock is held --- */
+
+static void set_memory(void *cookie, bool on)
+{
+	struct via_device *dev = cookie;
+
+	pthread_rwlock_wrlock(&dev->memory_lock);
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
+		if (on)
+			via_bar_restore(&dev->bars[i]);
+		else
+			via_bar_revoke(&dev->bars[i]);
+	}
+	dev->memory_on = on;
+	pthread_rwlock_unlock(&dev->memory_lock);
+	/* Write protection of mapped doorbells went with their pages. */
+	if (on)
+		for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
+			if (dev->bars[i].has_doorbells)
+				via_device_doorbell_ring(dev, i);
+}
+
+static void command_changed(void *cookie, uint16_t old, uint16_t now)
+{
+	struct via_device *dev = cookie;
+
+	via_dma_enable(dev->dma, via_config_bus_master(dev->config));
+}
+
+static void reset_model(void *cookie, enum via_reset kind)
+{
+	struct via_device *dev = cookie;
+
+	via_dma_enable(dev->dma, false);
+	pthread_rwlock_wrlock(&dev->memory_lock);
+	pthread_mutex_lock(&dev->model_lock);
+	/* What was asked for before the reset must not happen after it. */
+	__atomic_store_n(&dev->worker.events, 0, __ATOMIC_RELAXED);
+	if (dev->ops->reset)
+		dev->ops->reset(dev, dev->model, kind);
+	pthread_mutex_unlock(&dev->model_lock);
+	pthread_rwlock_unlock(&dev->memory_lock);
+	via_count(&dev->counters.resets);
+}
+
+static const struct via_config_ops config_ops = {
+	.memory = set_memory,
+	.command = command_changed,
+	.reset = reset_model,
+};
+
+/* --- what the irq engine asks --- */
+
+static int watch_resample(void *cookie, int fd)
+{
+	return via_worker_watch_resample(cookie, fd);
+}
+
+static void unwatch_resample(void *cookie, int fd)
+{
+	via_worker_unwatch(cookie, fd);
+}
+
+static const struct via_irqs_ops irqs_ops = {
+	.watch = watch_resample,
+	.unwatch = unwatch_resample,
+};
+
+/* --- life --- */
+
+static int init_locks(struct via_device *dev)
+{
+	pthread_rwlockattr_t attr;
+
+	/* A reset must not starve behind a program that polls registers. */
+	if (pthread_rwlockattr_init(&attr))
+		return -ENOMEM;
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&dev->memory_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&dev->open_lock, NULL);
+	pthread_mutex_init(&dev->model_lock, NULL);
+	return 0;
+}
+
+static int init_pci(struct via_device *dev, struct via_error *err)
+{
+	const struct via_device_desc *desc = dev->desc;
+	struct via_config_desc config = {
+		.ident = desc->ident,
+		.msi = desc->msi,
+		.msix = desc->msix,
+		.express = desc->express,
+		.power_management = desc->power_management,
+	};
+	struct via_irqs_desc irqs;
+	int ret;
+
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
+		config.bars[i] = (struct via_config_bar){desc->bars[i].size, desc->bars[i].flags};
+	via_config_irqs_desc(&config, &irqs);
+	ret = via_irqs_new(&irqs, &irqs_ops, dev, &dev->irqs);
+	return ret ? ret : via_config_new(&config, &config_ops, dev, dev->irqs, err, &dev->config);
+}
+
+static int init(struct via_device *dev, struct via_error *err)
+{
+	int ret = init_locks(dev);
+
+	if (!ret)
+		ret = via_worker_init(dev);
+	if (!ret)
+		ret = via_dma_new(dev->desc->name, &dev->dma);
+	if (!ret)
+		ret = via_bars_init(dev);
+	if (!ret)
+		ret = init_pci(dev, err);
+	/* Not open, hence memory is off. */
+	for (unsigned int i = 0; !ret && i < VIA_PCI_BARS; i++)
+		via_bar_revoke(&dev->bars[i]);
+	return ret ? via_error_set(err, ret, "device %s: cannot be made: %s", dev->desc->name,
+				   strerror(-ret))
+		   : 0;
+}
+
+int via_device_new(const struct via_device_desc *desc, const struct via_device_ops *ops,
+		   void *model, struct via_error *err, struct via_device **ret_device)
+{
+	struct via_device *dev;
+	int ret = via_device_validate(desc, ops, err);
+
+	if (ret)
+		goto fail;
+	dev = calloc(1, sizeof(*dev));
+	if (!dev) {
+		ret = via_error_set(err, -ENOMEM, "device %s: out of memory", desc->name);
+		goto fail;
+	}
+	dev->desc = desc;
+	dev->ops = ops;
+	dev->model = model;
+	dev->worker.epoll_fd = dev->worker.wake_fd = -1;
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
+		dev->bars[i].dev = dev;
+		dev->bars[i].index = i;
+		dev->bars[i].memfd = -1;
+	}
+	ret = init(dev, err);
+	if (ret) {
+		via_device_free(dev);
+		return ret;
+	}
+	*ret_device = dev;
+	return 0;
+fail:
+	if (ops->free)
+		ops->free(model);
+	return ret;
+}
+
+void via_device_free(struct via_device *dev)
+{
+	if (!dev)
+		return;
+	if (dev->worker.running)
+		via_worker_stop(dev);
+	via_config_free(dev->config);
+	via_irqs_free(dev->irqs);
+	/* Before the DMA handle: a model puts its leases here at the latest. */
+	if (dev->ops->free)
+		dev->ops->free(dev->model);
+	via_dma_free(dev->dma);
+	via_bars_deinit(dev);
+	via_worker_deinit(dev);
+	pthread_mutex_destroy(&dev->model_lock);
+	pthread_mutex_destroy(&dev->open_lock);
+	pthread_rwlock_destroy(&dev->memory_lock);
+	free(dev);
+}
+
+int via_device_open(struct via_device *dev)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&dev->open_lock);
+	if (!dev->opens) {
+		ret = via_worker_start(dev);
+		if (!ret)
+			via_config_open(dev->config);
+	}
+	if (!ret)
+		dev->opens++;
+	pthread_mutex_unlock(&dev->open_lock);
+	return ret;
+}
+
+void via_device_close(struct via_device *dev)
+{
+	pthread_mutex_lock(&dev->open_lock);
+	if (!--dev->opens) {
+		via_config_close(dev->config);
+		via_worker_stop(dev);
+	}
+	pthread_mutex_unlock(&dev->open_lock);
+}
+
+int via_device_reset(struct via_device *dev)
+{
+	via_config_reset(dev->config, VIA_RESET_IOCTL);
+	return 0;
+}
+
+int via_device_attach(struct via_device *dev, struct via_ioas *ioas)
+{
+	return via_dma_attach(dev->dma, ioas);
+}
+
+/* --- plain answers --- */
+
+const char *via_device_name(const struct via_device *dev)
+{
+	return dev->desc->name;
+}
+
+const struct via_device_desc *via_device_desc(const struct via_device *dev)
+{
+	return dev->desc;
+}
+
+void via_device_set_addr(struct via_device *dev, const struct via_pci_addr *addr)
+{
+	dev->addr = *addr;
+}
+
+const struct via_pci_addr *via_device_addr(const struct via_device *dev)
+{
+	return &dev->addr;
+}
+
+struct via_dma *via_device_dma(struct via_device *dev)
+{
+	return dev->dma;
+}
+
+void via_device_lock(struct via_device *dev)
+{
+	pthread_mutex_lock(&dev->model_lock);
+}
+
+void via_device_unlock(struct via_device *dev)
+{
+	pthread_mutex_unlock(&dev->model_lock);
+}
+
+/* --- interrupts --- */
+
+void via_irq_trigger(struct via_device *dev, unsigned int vector)
+{
+	via_irqs_trigger(dev->irqs, vector);
+}
+
+void via_irq_set_level(struct via_device *dev, bool asserted)
+{
+	via_irqs_set_level(dev->irqs, asserted);
+}
+
+bool via_irq_message_mode(struct via_device *dev)
+{
+	return via_irqs_message_mode(dev->irqs);
+}
+
+int via_device_irq_info(struct via_device *dev, unsigned int index, struct via_irq_info *ret_info)
+{
+	return via_irqs_info(dev->irqs, index, ret_info);
+}
+
+int via_device_irqs_check(struct via_device *dev, uint32_t argsz, const struct via_set_irqs *set,
+			  size_t *ret_data_len)
+{
+	return via_irqs_check(dev->irqs, argsz, set, ret_data_len);
+}
+
+int via_device_set_irqs(struct via_device *dev, const struct via_set_irqs *set)
+{
+	return via_irqs_set(dev->irqs, set);
+}
+
+/* --- counters --- */
+
+static uint64_t counter(const uint64_t *c)
+{
+	return __atomic_load_n(c, __ATOMIC_RELAXED);
+}
+
+void via_device_get_stats(struct via_device *dev, struct via_device_stats *ret_stats)
+{
+	const struct via_device_counters *c = &dev->counters;
+
+	*ret_stats = (struct via_device_stats){
+		.config_reads = counter(&c->config_reads),
+		.config_writes = counter(&c->config_writes),
+		.bar_reads = counter(&c->bar_reads),
+		.bar_writes = counter(&c->bar_writes),
+		.doorbells = counter(&c->doorbells),
+		.interrupts = via_irqs_delivered(dev->irqs),
+		.resets = counter(&c->resets),
+	};
+}

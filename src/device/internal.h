@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this room share: one struct via_device.
+ *
+ * Locks of a device, outermost first:
+ *   open_lock     first open and last close
+ *   config lock   inside via_config: one transaction with its hooks, or a reset
+ *   memory_lock   readers: each access to a BAR, each poll of its doorbells;
+ *                 writer: whatever switches memory decoding, and reset
+ *   model_lock    callbacks of the model (register accesses only when the model
+ *                 is not VIA_DEVICE_CONCURRENT; reset has memory_lock for those)
+ *   irq engine    its own; called with any of the above held
+ * The worker's and the guards' locks are leaves: nothing else is taken inside
+ * them, except that a guard's callbacks run with guard_lock held.
+ *
+ * A bus callback runs in an epoch section and may wait for model_lock, so
+ * nothing that waits for a grace period may be called with model_lock held.
+ */
+#ifndef VIA_DEVICE_INTERNAL_H
+#define VIA_DEVICE_INTERNAL_H
+
+#include "device/device.h"
+#include "pci/config.h"
+
+#include <viaduct/bus.h>
+
+#include <pthread.h>
+
+#define VIA_DEVICE_PAGE 4096u
+
+/* One Base Address Register. Constant after via_device_new() unless said otherwise. */
+struct via_bar {
+	struct via_device *dev;
+	unsigned int index;
+	uint64_t size;		 /* 0: not implemented, or the upper half of the one before */
+	bool io;
+	struct via_bus *bus;	 /* who answers an access */
+	struct via_area *areas;	 /* the whole mapping, ascending, no gaps */
+	size_t n_areas;
+	bool has_doorbells;
+	uint64_t map_size;	 /* size rounded to pages; 0: not mappable */
+	int memfd;		 /* -1: not mappable */
+	/*
+	 * The bytes of doorbell and memory areas, map_size long, NULL when there
+	 * are none. Backed by memfd, or by private memory while mappings are
+	 * revoked; the address stays.
+	 */
+	uint8_t *memory;
+	bool revoked;		 /* memory_lock */
+};
+
+/* A descriptor that the worker polls. */
+struct via_watch {
+	int fd;
+	uint64_t events; /* for the model; 0: the resample eventfd of INTx */
+};
+
+struct via_worker {
+	pthread_t thread;	/* open_lock; valid while running */
+	bool running;		/* open_lock */
+	int epoll_fd;		/* constant */
+	int wake_fd;		/* constant; eventfd in epoll_fd */
+	bool stop;		/* atomic */
+	bool asleep;		/* atomic: about to wait, so a wake-up is needed */
+	bool rung;		/* atomic: a doorbell may have been written */
+	uint64_t events;	/* atomic: given to via_device_kick() */
+	pthread_mutex_t lock;	/* watches */
+	struct via_watch *watches;
+	size_t n_watches;
+	pthread_mutex_t guard_lock; /* guards, guards_armed */
+	struct via_doorbell_guard *guards;
+	bool guards_armed;
+	bool arm_failed;	/* worker thread: said once */
+};
+
+struct via_device_counters {
+	uint64_t config_reads, config_writes;
+	uint64_t bar_reads, bar_writes;
+	uint64_t doorbells;
+	uint64_t resets;
+};
+
+struct via_device {
+	const struct via_device_desc *desc;
+	const struct via_device_ops *ops;
+	void *model;
+	struct via_pci_addr addr; /* set once, before the device is used */
+	struct via_irqs *irqs;
+	struct via_config *config;
+	struct via_dma *dma;
+	struct via_bar bars[VIA_PCI_BARS];
+
+	pthread_mutex_t open_lock;
+	unsigned int opens; /* open_lock */
+
+	pthread_rwlock_t memory_lock;
+	bool memory_on; /* memory_lock */
+
+	pthread_mutex_t model_lock;
+	struct via_worker worker;
+	struct via_device_counters counters; /* atomic, relaxed */
+};
+
+static inline void via_count(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* validate.c: 0, or -EINVAL with text. */
+int via_device_validate(const struct via_device_desc *desc, const struct via_device_ops *ops,
+			struct via_error *err);
+
+/* bars.c */
+int via_bars_init(struct via_device *dev);
+void via_bars_deinit(struct via_device *dev);
+
+/* mapping.c */
+int via_bar_mapping_init(struct via_bar *bar);
+void via_bar_mapping_deinit(struct via_bar *bar);
+/* Both with memory_lock held for writing. */
+void via_bar_revoke(struct via_bar *bar);
+void via_bar_restore(struct via_bar *bar);
+
+/* doorbell.c: look at every doorbell area once. True if anything was new. */
+bool via_doorbells_poll(struct via_device *dev);
+/* 0 when every mapping reports its next write; else polling must go on. */
+int via_guards_arm(struct via_device *dev);
+void via_guards_disarm(struct via_device *dev);
+bool via_guards_present(struct via_device *dev);
+
+/* worker.c */
+int via_worker_init(struct via_device *dev);
+void via_worker_deinit(struct via_device *dev);
+int via_worker_start(struct via_device *dev);
+void via_worker_stop(struct via_device *dev);
+void via_worker_wake(struct via_device *dev);
+/* The irq engine's resample eventfd. */
+int via_worker_watch_resample(struct via_device *dev, int fd);
+void via_worker_unwatch(struct via_device *dev, int fd);
+
+#endif
