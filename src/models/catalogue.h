@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The models that this library was built with; catalogue.c lists them. */
+#ifndef VIA_MODELS_CATALOGUE_H
+#define VIA_MODELS_CATALOGUE_H
+
+#include <viaduct/models.h>
+
+extern const struct via_model via_model_edu;
+
+#endif
