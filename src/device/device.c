@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define COMMAND_BUS_MASTER 0x4u
+
 /* --- what config space tells us; the config lock is held --- */
 
 static void set_memory(void *cookie, bool on)
@@ -31,7 +33,8 @@ static void command_changed(void *cookie, uint16_t old, uint16_t now)
 {
 	struct via_device *dev = cookie;
 
-	via_dma_enable(dev->dma, via_config_bus_master(dev->config));
+	dev->bus_master = now & COMMAND_BUS_MASTER;
+	via_dma_enable(dev->dma, dev->bus_master);
 }
 
 static void reset_model(void *cookie, enum via_reset kind)
@@ -47,6 +50,8 @@ static void reset_model(void *cookie, enum via_reset kind)
 		dev->ops->reset(dev, dev->model, kind);
 	pthread_mutex_unlock(&dev->model_lock);
 	pthread_rwlock_unlock(&dev->memory_lock);
+	/* A program finds the command register as it was (6.5). */
+	via_dma_enable(dev->dma, dev->bus_master);
 	via_count(&dev->counters.resets);
 }
 

@@ -88,6 +88,7 @@ struct via_device {
 	struct via_irqs *irqs;
 	struct via_config *config;
 	struct via_dma *dma;
+	bool bus_master; /* config lock: Bus Master Enable as last told */
 	struct via_bar bars[VIA_PCI_BARS];
 
 	pthread_mutex_t open_lock;
