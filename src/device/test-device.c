@@ -436,9 +436,9 @@ static void test_table_hidden(void **state)
 	uint8_t b[80];
 	uint64_t value;
 
-	/* 8 register bytes, the table as ones, 8 register bytes. */
+	/* The end of the memory area, the table as ones, 8 register bytes. */
 	assert_int_equal(via_device_region_read(dev, 0, TABLE - 8, b, 80), 80);
-	assert_int_equal(b[7], 0x11);
+	assert_int_equal(b[7], 0);
 	for (int i = 8; i < 72; i++)
 		assert_int_equal(b[i], 0xff);
 	assert_int_equal(b[79], 0x11);
