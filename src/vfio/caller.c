@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "vfio/caller.h"
+
+#include <errno.h>
+
+#define PAGE 4096u
+
+/* A caller that is gone cannot be told apart from one with a bad pointer. */
+static int fault(int ret)
+{
+	return ret < 0 ? -EFAULT : 0;
+}
+
+int via_copy_in(struct via_caller *caller, void *dst, uint64_t addr, size_t len)
+{
+	struct iovec local = { .iov_base = dst, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+
+	if (!len)
+		return 0;
+	if (addr + len < addr)
+		return -EFAULT;
+	return fault(caller->mm->ops->readv(caller->mm, &local, 1, &remote, 1));
+}
+
+int via_copy_out(struct via_caller *caller, uint64_t addr, const void *src, size_t len)
+{
+	struct iovec local = { .iov_base = (void *)(uintptr_t)src, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+
+	if (!len)
+		return 0;
+	if (addr + len < addr)
+		return -EFAULT;
+	return fault(caller->mm->ops->writev(caller->mm, &local, 1, &remote, 1));
+}
+
+int via_copy_in_argsz(struct via_caller *caller, void *dst, uint64_t addr, size_t min_size,
+		      size_t full_size)
+{
+	uint32_t argsz;
+	size_t have;
+	int ret;
+
+	ret = via_copy_in(caller, dst, addr, min_size);
+	if (ret < 0)
+		return ret;
+	memcpy(&argsz, dst, sizeof(argsz));
+	if (argsz < min_size)
+		return -EINVAL;
+
+	/* Only what follows is fetched now: argsz is the value that was judged. */
+	have = argsz < full_size ? argsz : full_size;
+	ret = via_copy_in(caller, (char *)dst + min_size, addr + min_size, have - min_size);
+	if (ret < 0)
+		return ret;
+	memset((char *)dst + have, 0, full_size - have);
+	return 0;
+}
+
+int via_copy_in_string(struct via_caller *caller, char *dst, uint64_t addr, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		/* A string may end just before an unmapped page: never read beyond its page. */
+		size_t n = PAGE - (addr + done) % PAGE;
+		int ret;
+
+		if (n > size - done)
+			n = size - done;
+		ret = via_copy_in(caller, dst + done, addr + done, n);
+		if (ret < 0)
+			return ret;
+		if (memchr(dst + done, 0, n))
+			return 0;
+		done += n;
+	}
+	return -EINVAL;
+}
