@@ -145,8 +145,12 @@ static void on_fault(int sig, siginfo_t *info, void *ucontext)
 		old->sa_handler(sig);
 		return;
 	}
-	/* The access is repeated and now ends the process as it would have without us. */
+	/* One that was sent, not caused by an access, may be ignored; and is not repeated. */
+	if (info->si_code <= 0 && old->sa_handler == SIG_IGN)
+		return;
 	(void)signal(sig, SIG_DFL);
+	if (info->si_code <= 0)
+		(void)raise(sig);
 }
 
 static int take(int sig, struct sigaction *old)
