@@ -6,5 +6,6 @@
 #include <viaduct/models.h>
 
 extern const struct via_model via_model_edu;
+extern const struct via_model via_model_nvme;
 
 #endif
