@@ -248,7 +248,7 @@ static const struct option_value *find(const struct via_options *opts, const cha
 	for (size_t i = 0; i < opts->n; i++)
 		if (!strcmp(opts->table[i].name, name) && opts->table[i].type == type)
 			return &opts->values[i];
-	assert(!"option is in the model's table with this type");
+	assert(false && "option is in the model's table with this type");
 	return NULL;
 }
 
