@@ -101,7 +101,7 @@ bool via_guard_fixup(void *ucontext)
 
 	if ((uintptr_t)*pc < (uintptr_t)via_guard_first ||
 	    (uintptr_t)*pc >= (uintptr_t)via_guard_end)
-		return false;
+		return via_guard_range_fixup((uintptr_t)uc->uc_mcontext.gregs[REG_CR2]);
 	*pc = (greg_t)(uintptr_t)via_guard_failed;
 	return true;
 }
@@ -135,7 +135,7 @@ static void on_fault(int sig, siginfo_t *info, void *ucontext)
 {
 	const struct sigaction *old = sig == SIGBUS ? &old_bus : &old_segv;
 
-	if (via_guard_fixup(ucontext))
+	if (via_guard_fixup(ucontext) || via_guard_range_fixup((uintptr_t)info->si_addr))
 		return;
 	if (old->sa_flags & SA_SIGINFO) {
 		old->sa_sigaction(sig, info, ucontext);

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Install handlers for SIGSEGV and SIGBUS that pass on what is not ours to
@@ -38,5 +39,15 @@ void via_guard_adopt(bool on);
  */
 int via_guard_read(void *dst, const void *bad, size_t len);
 int via_guard_write(void *bad, const void *src, size_t len);
+
+/*
+ * Memory that is used through plain pointers although its file is in the hands
+ * of programs too, such as a BAR's memfd. A page that such a program truncates
+ * away becomes private zeros at its next use here. 0 or -ENOMEM. Any thread.
+ */
+int via_guard_range_add(void *addr, size_t len);
+void via_guard_range_remove(void *addr);
+/* For guard.c: whether the access that faulted at addr may be repeated now. */
+bool via_guard_range_fixup(uintptr_t addr);
 
 #endif
