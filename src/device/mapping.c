@@ -6,10 +6,14 @@
  * in every process, fault with SIGBUS, which is what a disabled BAR does. The
  * library's own mapping must not: before the truncation its bytes move to
  * private memory at the same address, and afterwards they move back.
+ *
+ * A program holds the memfd too and may truncate it itself: such pages become
+ * private zeros to us (memory/guard.h), until the next revocation mends them.
  */
 #include "device/internal.h"
 
 #include "base/log.h"
+#include "memory/guard.h"
 
 #include <errno.h>
 #include <string.h>
@@ -49,13 +53,15 @@ int via_bar_mapping_init(struct via_bar *bar)
 	if (memory == MAP_FAILED)
 		return -errno;
 	bar->memory = memory;
-	return 0;
+	return via_guard_range_add(memory, bar->map_size);
 }
 
 void via_bar_mapping_deinit(struct via_bar *bar)
 {
-	if (bar->memory)
+	if (bar->memory) {
+		via_guard_range_remove(bar->memory);
 		munmap(bar->memory, bar->map_size);
+	}
 	if (bar->memfd >= 0)
 		close(bar->memfd);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Regions, mappings, doorbells, interrupts and resets of a small function with a bit of everything. */
 #include "device/device.h"
+#include "memory/guard.h"
 
 #include <viaduct/abi/vfio.h>
 
@@ -531,6 +532,31 @@ static void test_revocation(void **state)
 	close(from[1]);
 }
 
+/* A program that truncates the file itself loses its own bytes, nothing else. */
+static void test_hostile_truncation(void **state)
+{
+	struct via_device *dev = ((struct model *)*state)->dev;
+	volatile char *memory = via_device_region_memory(dev, 0, MEMORY);
+	struct via_region_map map;
+	uint64_t value;
+
+	assert_int_equal(via_guard_install(), 0);
+	assert_int_equal(via_device_region_map(dev, 0, &map), 0);
+	*memory = 'x';
+	assert_int_equal(ftruncate(map.fd, 0), 0);
+	assert_int_equal(*memory, 0);
+	*memory = 'y';
+	assert_int_equal(via_device_mapped_read(dev, 0, MEMORY, 1, &value), 0);
+	assert_int_equal(value, 'y');
+	assert_int_equal(via_device_mapped_write(dev, 0, BELL, 4, 5), 0);
+	assert_int_equal(ftruncate(map.fd, 0x8000), 0);
+	/* The next reset makes one of the two again. */
+	assert_int_equal(via_device_reset(dev), 0);
+	*memory = 'z';
+	assert_int_equal(pread(map.fd, &value, 1, MEMORY), 1);
+	assert_int_equal(value & 0xff, 'z');
+}
+
 /* --- the device's thread --- */
 
 struct guard {
@@ -766,6 +792,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_disabled, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_table_hidden, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_revocation, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hostile_truncation, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_doorbell, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_doorbell_silent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_work, set_up, tear_down),
