@@ -177,6 +177,9 @@ static void test_registers(void **state)
 	/* Below 0x80 only 4-byte accesses mean anything, above 8-byte ones too. */
 	assert_int_equal(via_device_region_read(dev, 0, 0, b, 8), 8);
 	assert_true(via_get_le64(b) == UINT64_MAX);
+	assert_int_equal(via_device_region_read(dev, 0, 4, b, 2), 2);
+	assert_int_equal(via_get_le16(b), 0);
+	assert_int_equal(via_device_region_write(dev, 0, 4, b, 2), 2);
 	put64(dev, 0, 0);
 	assert_int_equal(get(dev, 4), 0xedcba987);
 	put64(dev, 0x80, 0x1122334455667788);
