@@ -54,7 +54,7 @@ struct via_bus_entry *via_bus_lookup_slow(struct via_bus *bus, struct via_bus_vi
 
 	if (!view->n_entries)
 		return NULL;
-	index = via_bus_search(view->start, view->n_entries, addr);
+	index = via_bus_search(view, addr);
 	entry = &view->entries[index];
 	if (addr < entry->start || addr > entry->last)
 		return NULL;
@@ -85,6 +85,38 @@ int via_bus_check_nested(const struct via_bus_frame *up, const struct via_claim 
 			return -EBUSY;
 	}
 	return 0;
+}
+
+int via_bus_call_read_nested(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+			     uint64_t *ret_value)
+{
+	const struct via_bus_frame *up = via_bus_active;
+	struct via_bus_frame frame = { up, entry->claim, up->depth + 1 };
+	int ret = via_bus_check_nested(up, entry->claim);
+
+	if (ret)
+		return ret;
+	via_bus_active = &frame;
+	ret = atomic_load_explicit(&entry->read, memory_order_relaxed)(entry->opaque, offset, size,
+								       ret_value);
+	via_bus_active = up;
+	return ret;
+}
+
+int via_bus_call_write_nested(const struct via_bus_entry *entry, uint64_t offset,
+			      unsigned int size, uint64_t value)
+{
+	const struct via_bus_frame *up = via_bus_active;
+	struct via_bus_frame frame = { up, entry->claim, up->depth + 1 };
+	int ret = via_bus_check_nested(up, entry->claim);
+
+	if (ret)
+		return ret;
+	via_bus_active = &frame;
+	ret = atomic_load_explicit(&entry->write, memory_order_relaxed)(entry->opaque, offset,
+									size, value);
+	via_bus_active = up;
+	return ret;
 }
 
 static inline uint64_t value_mask(unsigned int size)

@@ -51,6 +51,9 @@ struct via_bus_view {
 	uint64_t generation; /* process-wide, never reused */
 	size_t n_entries;
 	const uint64_t *start;	       /* of each visible piece: what is searched */
+	const uint32_t *window;	       /* n_windows + 1: pieces that start below each window */
+	size_t n_windows;
+	unsigned int window_shift;
 	struct via_bus_entry *entries; /* the visible pieces */
 	struct via_bus_layer *layers;  /* highest priority first */
 	size_t n_layers;
@@ -92,8 +95,8 @@ void via_bus_view_free(struct via_bus_view *view);
 void via_bus_view_kill(struct via_bus_view *view, const struct via_claim *claim);
 bool via_bus_entry_is_dead(const struct via_bus_entry *entry);
 
-/* The last entry of an ascending array that starts at or below @addr, or the first. */
-static inline size_t via_bus_search(const uint64_t *start, size_t n, uint64_t addr)
+/* The last element of an ascending array that is at most @addr, or the first. */
+static inline size_t via_bus_bisect(const uint64_t *start, size_t n, uint64_t addr)
 {
 	size_t base = 0;
 
@@ -105,6 +108,32 @@ static inline size_t via_bus_search(const uint64_t *start, size_t n, uint64_t ad
 		n -= half;
 	}
 	return base;
+}
+
+/*
+ * The piece that starts last at or below @addr, or the first. The space from
+ * the first to the last start is cut into windows of equal size, about two for
+ * each piece, so that where pieces are evenly spread one comparison is left,
+ * and where they are not, what is left is a bisection of one window.
+ */
+static inline size_t via_bus_search(const struct via_bus_view *view, uint64_t addr)
+{
+	uint64_t window;
+	size_t first, n;
+
+	if (addr < view->start[0])
+		return 0;
+	window = (addr - view->start[0]) >> view->window_shift;
+	if (window >= view->n_windows)
+		return view->n_entries - 1;
+	first = view->window[window];
+	n = view->window[window + 1] - first;
+	/* The piece before those of the window may reach into it. */
+	if (first) {
+		first--;
+		n++;
+	}
+	return first + via_bus_bisect(view->start + first, n, addr);
 }
 
 /* claims.c */
@@ -164,54 +193,43 @@ struct via_bus_frame {
 extern _Thread_local const struct via_bus_frame *via_bus_active
 	__attribute__((visibility("hidden"), tls_model("initial-exec")));
 
+/* 0, or why the device may not be entered now. */
 int via_bus_check_nested(const struct via_bus_frame *up, const struct via_claim *claim);
 
-static inline int via_bus_frame_push(struct via_bus_frame *frame, const struct via_claim *claim)
-{
-	frame->up = via_bus_active;
-	frame->claim = claim;
-	frame->depth = 1;
-	if (__builtin_expect(frame->up != NULL, 0)) {
-		int ret = via_bus_check_nested(frame->up, claim);
-
-		if (ret)
-			return ret;
-		frame->depth = frame->up->depth + 1;
-	}
-	via_bus_active = frame;
-	return 0;
-}
-
-static inline void via_bus_frame_pop(const struct via_bus_frame *frame)
-{
-	via_bus_active = frame->up;
-}
+/* The same inside another device's callback. */
+int via_bus_call_read_nested(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+			     uint64_t *ret_value);
+int via_bus_call_write_nested(const struct via_bus_entry *entry, uint64_t offset,
+			      unsigned int size, uint64_t value);
 
 static inline int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset,
 				    unsigned int size, uint64_t *ret_value)
 {
-	via_bus_read_fn *read = atomic_load_explicit(&entry->read, memory_order_relaxed);
-	struct via_bus_frame frame;
-	int ret = via_bus_frame_push(&frame, entry->claim);
+	struct via_bus_frame frame = { NULL, entry->claim, 1 };
+	int ret;
 
-	if (__builtin_expect(ret != 0, 0))
-		return ret;
-	ret = read(entry->opaque, offset, size, ret_value);
-	via_bus_frame_pop(&frame);
+	if (__builtin_expect(via_bus_active != NULL, 0))
+		return via_bus_call_read_nested(entry, offset, size, ret_value);
+	via_bus_active = &frame;
+	ret = atomic_load_explicit(&entry->read, memory_order_relaxed)(entry->opaque, offset, size,
+								       ret_value);
+	/* A constant: restoring what was loaded would chain one access to the next. */
+	via_bus_active = NULL;
 	return ret;
 }
 
 static inline int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset,
 				     unsigned int size, uint64_t value)
 {
-	via_bus_write_fn *write = atomic_load_explicit(&entry->write, memory_order_relaxed);
-	struct via_bus_frame frame;
-	int ret = via_bus_frame_push(&frame, entry->claim);
+	struct via_bus_frame frame = { NULL, entry->claim, 1 };
+	int ret;
 
-	if (__builtin_expect(ret != 0, 0))
-		return ret;
-	ret = write(entry->opaque, offset, size, value);
-	via_bus_frame_pop(&frame);
+	if (__builtin_expect(via_bus_active != NULL, 0))
+		return via_bus_call_write_nested(entry, offset, size, value);
+	via_bus_active = &frame;
+	ret = atomic_load_explicit(&entry->write, memory_order_relaxed)(entry->opaque, offset,
+									size, value);
+	via_bus_active = NULL;
 	return ret;
 }
 

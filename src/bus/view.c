@@ -224,24 +224,67 @@ static size_t count_layers(struct via_claim *const *claims, size_t n)
 	return n_layers;
 }
 
-/* One allocation: header, entries, layer entries, layers, starts. */
-static struct via_bus_view *view_alloc(size_t n_entries, size_t n_claims, size_t n_layers)
+/* Windows for a set of pieces: a power of two wide, at most twice as many as pieces. */
+static void choose_windows(const struct render *r, unsigned int *ret_shift, size_t *ret_n)
 {
-	size_t head = (sizeof(struct via_bus_view) + 63) & ~(size_t)63, size = head;
+	uint64_t span;
+	unsigned int shift = 0;
+
+	*ret_shift = 0;
+	*ret_n = 0;
+	if (!r->n_pieces)
+		return;
+	span = r->pieces[r->n_pieces - 1].start - r->pieces[0].start;
+	while (span >> shift >= 2 * r->n_pieces)
+		shift++;
+	*ret_shift = shift;
+	*ret_n = (size_t)(span >> shift) + 1;
+}
+
+static void fill_windows(struct via_bus_view *view)
+{
+	uint32_t *window = (uint32_t *)view->window;
+	size_t w, i = 0;
+
+	for (w = 0; w < view->n_windows; w++) {
+		uint64_t base = view->start[0] + ((uint64_t)w << view->window_shift);
+
+		while (i < view->n_entries && view->start[i] < base)
+			i++;
+		window[w] = (uint32_t)i;
+	}
+	window[w] = (uint32_t)view->n_entries;
+}
+
+/* One allocation: header, entries, layer entries, layers, starts, windows. */
+static struct via_bus_view *view_alloc(const struct render *r, size_t n_claims, size_t n_layers)
+{
+	size_t head = (sizeof(struct via_bus_view) + 63) & ~(size_t)63, size = head, n_windows;
 	struct via_bus_view *view;
+	unsigned int shift;
 	char *p;
 
-	size += (n_entries + n_claims) * sizeof(struct via_bus_entry);
-	size += n_layers * sizeof(struct via_bus_layer) + n_entries * sizeof(uint64_t);
+	choose_windows(r, &shift, &n_windows);
+	size += (r->n_pieces + n_claims) * sizeof(struct via_bus_entry);
+	size += n_layers * sizeof(struct via_bus_layer) + r->n_pieces * sizeof(uint64_t);
+	size += (n_windows + 1) * sizeof(uint32_t);
 	p = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	if (!p)
 		return NULL;
 	view = (struct via_bus_view *)(void *)p;
-	*view = (struct via_bus_view){ .n_entries = n_entries };
-	view->entries = (struct via_bus_entry *)(void *)(p + head);
-	p += head + (n_entries + n_claims) * sizeof(struct via_bus_entry);
+	*view = (struct via_bus_view){
+		.n_entries = r->n_pieces,
+		.n_windows = n_windows,
+		.window_shift = shift,
+	};
+	p += head;
+	view->entries = (struct via_bus_entry *)(void *)p;
+	p += (r->n_pieces + n_claims) * sizeof(struct via_bus_entry);
 	view->layers = (struct via_bus_layer *)(void *)p;
-	view->start = (uint64_t *)(void *)(p + n_layers * sizeof(struct via_bus_layer));
+	p += n_layers * sizeof(struct via_bus_layer);
+	view->start = (uint64_t *)(void *)p;
+	p += r->n_pieces * sizeof(uint64_t);
+	view->window = (uint32_t *)(void *)p;
 	return view;
 }
 
@@ -266,7 +309,7 @@ static void fill_layers(struct via_bus_view *view, struct via_claim *const *clai
 static int build(const struct render *r, struct via_claim *const *claims, size_t n,
 		 struct via_bus_view **ret_view)
 {
-	struct via_bus_view *view = view_alloc(r->n_pieces, n, count_layers(claims, n));
+	struct via_bus_view *view = view_alloc(r, n, count_layers(claims, n));
 	uint64_t *start;
 	size_t i;
 
@@ -282,6 +325,7 @@ static int build(const struct render *r, struct via_claim *const *claims, size_t
 		entry_init(&view->entries[i], piece, layer_of(view, piece->claim->desc.priority));
 		view->has_indivisible |= (piece->claim->desc.flags & VIA_BUS_INDIVISIBLE) != 0;
 	}
+	fill_windows(view);
 	view->cache_shift = choose_cache_shift(view);
 	*ret_view = view;
 	return 0;
@@ -293,6 +337,8 @@ int via_bus_view_new(struct via_claim *const *claims, size_t n, struct via_bus_v
 	int ret = -ENOMEM;
 	size_t i;
 
+	if (n > INT32_MAX)
+		return -ENOMEM;
 	/* One more than needed, so that an empty set is not a zero-sized request. */
 	r.by_start = malloc((n + 1) * sizeof(*r.by_start));
 	r.heap = malloc((n + 1) * sizeof(*r.heap));
@@ -330,7 +376,7 @@ void via_bus_view_kill(struct via_bus_view *view, const struct via_claim *claim)
 	 * Where this claim is fused with a neighbour the piece dies for both:
 	 * dispatch then finds the neighbour in the layer.
 	 */
-	i = via_bus_search(view->start, view->n_entries, claim->desc.start);
+	i = view->n_entries ? via_bus_search(view, claim->desc.start) : 0;
 	for (; i < view->n_entries && view->start[i] <= claim->desc.last; i++) {
 		if (view->entries[i].layer == number && view->entries[i].last >= claim->desc.start)
 			kill_entry(&view->entries[i]);
