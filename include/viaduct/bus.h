@@ -31,8 +31,11 @@ enum via_bus_result {
  * @offset is relative to the claim's device: claim offset + (address - start).
  * @size is 1, 2, 4 or 8 and obeys the claim's width rules. Called on the
  * dispatching thread inside a read section; may dispatch and change claims,
- * but must not remove synchronously from the same bus (-EDEADLK).
- * Return: enum via_bus_result, or a negative errno that ends the access.
+ * but must not remove synchronously (-EDEADLK). A device (ops and opaque) that
+ * is entered again on the same thread is refused with -EBUSY, more than eight
+ * devices inside each other with -ELOOP; several threads may be in one device.
+ * Return: enum via_bus_result, or a negative errno that ends the access. A
+ * decline of a read or a write hands the rest of it to the claim beneath.
  */
 struct via_bus_ops {
 	int (*read)(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value);
@@ -41,8 +44,8 @@ struct via_bus_ops {
 
 /** enum via_bus_flags - properties of a claim */
 enum via_bus_flags {
-	VIA_BUS_BIG_ENDIAN = 1u << 0,	/* assemble pieces most significant first */
-	VIA_BUS_INDIVISIBLE = 1u << 1,	/* an access crossing an edge fails whole */
+	VIA_BUS_BIG_ENDIAN = 1u << 0,	/* a callback's value is its bytes most significant first */
+	VIA_BUS_INDIVISIBLE = 1u << 1,	/* an access crossing an edge fails whole, nobody is asked */
 	VIA_BUS_REENTRANT = 1u << 2,	/* may be entered again on the same thread */
 	VIA_BUS_NARROW_RMW = 1u << 3,	/* a write narrower than impl_min may read-modify-write */
 };
@@ -57,10 +60,15 @@ enum via_bus_flags {
  * @opaque: passed to the callbacks
  * @name: for dumps and messages; kept by reference
  * @valid_min, @valid_max: widths the device accepts (1, 2, 4, 8; 0 means 1 and 8)
- * @valid_unaligned: unaligned accesses are accepted
+ * @valid_unaligned: unaligned accesses are accepted (alignment is that of the callback's offset)
  * @impl_min, @impl_max: widths that the callbacks can do (0 means 1 and 8)
  * @impl_unaligned: callbacks can do unaligned accesses
  * @flags: enum via_bus_flags
+ *
+ * An access that the device does not accept is answered by nobody. One that it
+ * accepts but its callbacks cannot do is cut into ascending aligned pieces of
+ * at most @impl_max; less than @impl_min is read out of the containing word, and
+ * written by read-modify-write with VIA_BUS_NARROW_RMW, otherwise not at all.
  */
 struct via_claim_desc {
 	uint64_t start;
@@ -90,11 +98,17 @@ VIA_PUBLIC int via_bus_add(struct via_bus *bus, const struct via_claim_desc *des
 /**
  * via_bus_remove() - remove, and wait until no callback of it runs
  *
- * Cannot fail for lack of memory. Return: 0; -EDEADLK from inside a callback.
+ * Cannot fail for lack of memory. @claim is gone on success.
+ * Return: 0; -EDEADLK from inside a callback of any bus, nothing changed.
  */
 VIA_PUBLIC int via_bus_remove(struct via_claim *claim);
 
-/** via_bus_remove_async() - remove; @done(@opaque) runs once, after the last callback */
+/**
+ * via_bus_remove_async() - remove; @done(@opaque) runs once, after the last callback
+ *
+ * Allowed everywhere, also in a callback of @claim. @done (may be NULL) runs on
+ * the thread that leaves last, outside every callback and lock. Cannot fail.
+ */
 VIA_PUBLIC void via_bus_remove_async(struct via_claim *claim, void (*done)(void *opaque),
 				     void *opaque);
 
@@ -117,7 +131,10 @@ struct via_bus_change {
 
 /**
  * via_bus_commit() - apply all changes at one instant, or none
- * Waits as via_bus_remove() when something is removed or moved.
+ * Waits as via_bus_remove() when something is removed or moved; inside a
+ * callback a move does not wait, and removing is -EDEADLK.
+ * Return: 0; as via_bus_add(); -EINVAL also for a claim of another bus, two
+ * changes of one claim, or a move past the end of the space.
  */
 VIA_PUBLIC int via_bus_commit(struct via_bus *bus, struct via_bus_change *changes, size_t n);
 
@@ -135,7 +152,15 @@ VIA_PUBLIC int via_bus_read(struct via_bus *bus, uint64_t addr, void *buf, size_
 VIA_PUBLIC int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf, size_t len,
 			     size_t *ret_done);
 
-/** via_bus_read_value() - one access of 1, 2, 4 or 8 bytes; the hot path */
+/**
+ * via_bus_read_value() - one access of 1, 2, 4 or 8 bytes; the hot path
+ * @addr: may be unaligned
+ * @ret_value: the bytes as a little-endian number; also written on -ENXIO, with
+ *	ones for the bytes that nobody answered
+ *
+ * Any thread, also in a signal handler of a thread that has dispatched before.
+ * Return: 0; -ENXIO, -EINVAL for another size, or a callback's errno.
+ */
 VIA_PUBLIC int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size,
 				  uint64_t *ret_value);
 VIA_PUBLIC int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size,

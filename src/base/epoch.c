@@ -16,7 +16,7 @@
 #define BACKLOG_MAX 64u
 
 struct via_epoch_domain via_epoch_domain = { .now = VIA_EPOCH_STEP };
-_Thread_local struct via_epoch_slot *via_epoch_self;
+_Thread_local struct via_epoch_slot *via_epoch_self __attribute__((tls_model("initial-exec")));
 
 /* Every slot ever made; pushed by compare-and-swap, never taken off. */
 static struct via_epoch_slot *_Atomic slots;
@@ -47,7 +47,7 @@ static void membarrier_register(void)
 {
 	if (VIA_EPOCH_TSAN || membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) ||
 	    membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
-		atomic_store(&via_epoch_domain.fenced, true);
+		(void)atomic_fetch_or(&via_epoch_domain.attention, VIA_EPOCH_FENCED);
 }
 
 static void slot_release(void *arg)
@@ -132,6 +132,75 @@ static bool attach(void)
 	return true;
 }
 
+/* The oldest epoch that some reader is still in. */
+static uint64_t oldest_reader(void)
+{
+	const struct via_epoch_slot *slot;
+	uint64_t oldest = UINT64_MAX;
+
+	if (atomic_load(&overflow_readers))
+		return 0;
+	for (slot = atomic_load_explicit(&slots, memory_order_acquire); slot; slot = slot->next) {
+		uint64_t word = atomic_load_explicit(&slot->word, memory_order_seq_cst);
+
+		if (word && word < oldest)
+			oldest = word;
+	}
+	return oldest;
+}
+
+/* Moves what no reader can see any more off the list. Under deferred_lock. */
+static struct via_epoch_head *take_ready(void)
+{
+	struct via_epoch_head *ready = NULL, **ready_tail = &ready, **link = &deferred;
+	uint64_t oldest = oldest_reader();
+
+	while (*link) {
+		struct via_epoch_head *head = *link;
+
+		if (head->epoch > oldest) {
+			link = &head->next;
+			continue;
+		}
+		*link = head->next;
+		head->next = NULL;
+		*ready_tail = head;
+		ready_tail = &head->next;
+	}
+	return ready;
+}
+
+/*
+ * A thread that cannot have the lock leaves its request to the holder, so the
+ * last of several readers to leave is never the one whose look is lost.
+ */
+static void poll_deferred(void)
+{
+	atomic_store(&poll_again, true);
+	while (atomic_load(&poll_again) && pthread_mutex_trylock(&deferred_lock) == 0) {
+		struct via_epoch_head *ready, *next;
+
+		atomic_store(&poll_again, false);
+		ready = take_ready();
+		(void)pthread_mutex_unlock(&deferred_lock);
+		for (; ready; ready = next) {
+			next = ready->next;
+			ready->free_fn(ready);
+			(void)atomic_fetch_sub(&via_epoch_domain.attention, VIA_EPOCH_PENDING);
+		}
+	}
+}
+
+/* The section has ended: the store to the slot comes before the look at what is pending. */
+void via_epoch_left(void)
+{
+#if !VIA_EPOCH_TSAN
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
+	if (via_epoch_n_pending())
+		poll_deferred();
+}
+
 void via_epoch_enter_slow(void)
 {
 	if (!overflow_nest && attach()) {
@@ -147,8 +216,8 @@ void via_epoch_exit_slow(void)
 	if (--overflow_nest)
 		return;
 	(void)atomic_fetch_sub(&overflow_readers, 1);
-	if (atomic_load(&via_epoch_domain.pending))
-		via_epoch_poll();
+	if (via_epoch_n_pending())
+		poll_deferred();
 }
 
 bool via_epoch_inside_slow(void)
@@ -166,14 +235,14 @@ static void pause_ns(long ns)
 /*
  * After this, a reader that announced an epoch older than the returned one is
  * seen in its slot, and one that is not seen will see what was unpublished.
- * Pairs with via_epoch_announce().
+ * Pairs with via_epoch_begin().
  */
 static uint64_t begin_grace(void)
 {
 	uint64_t epoch = atomic_fetch_add(&via_epoch_domain.now, VIA_EPOCH_STEP) + VIA_EPOCH_STEP;
 
 	(void)pthread_once(&once, init_once);
-	if (atomic_load(&via_epoch_domain.fenced)) {
+	if (via_epoch_fenced()) {
 #if !VIA_EPOCH_TSAN
 		atomic_thread_fence(memory_order_seq_cst);
 #endif
@@ -186,7 +255,7 @@ static uint64_t begin_grace(void)
 	 * now on readers fence; a store that one made before it knew leaves
 	 * its CPU long before this sleep ends.
 	 */
-	atomic_store(&via_epoch_domain.fenced, true);
+	(void)atomic_fetch_or(&via_epoch_domain.attention, VIA_EPOCH_FENCED);
 	pause_ns(10 * 1000 * 1000);
 	return epoch;
 }
@@ -232,75 +301,16 @@ int via_epoch_synchronize(void)
 	}
 	while (atomic_load(&overflow_readers))
 		backoff(&round);
-	if (atomic_load(&via_epoch_domain.pending))
-		via_epoch_poll();
+	if (via_epoch_n_pending())
+		poll_deferred();
 	return 0;
-}
-
-/* The oldest epoch that some reader is still in. */
-static uint64_t oldest_reader(void)
-{
-	const struct via_epoch_slot *slot;
-	uint64_t oldest = UINT64_MAX;
-
-	if (atomic_load(&overflow_readers))
-		return 0;
-	for (slot = atomic_load_explicit(&slots, memory_order_acquire); slot; slot = slot->next) {
-		uint64_t word = atomic_load_explicit(&slot->word, memory_order_seq_cst);
-
-		if (word && word < oldest)
-			oldest = word;
-	}
-	return oldest;
-}
-
-/* Moves what no reader can see any more off the list. Under deferred_lock. */
-static struct via_epoch_head *take_ready(void)
-{
-	struct via_epoch_head *ready = NULL, **ready_tail = &ready, **link = &deferred;
-	uint64_t oldest = oldest_reader();
-
-	while (*link) {
-		struct via_epoch_head *head = *link;
-
-		if (head->epoch > oldest) {
-			link = &head->next;
-			continue;
-		}
-		*link = head->next;
-		head->next = NULL;
-		*ready_tail = head;
-		ready_tail = &head->next;
-	}
-	return ready;
-}
-
-/*
- * A thread that cannot have the lock leaves its request to the holder, so the
- * last of several readers to leave is never the one whose look is lost.
- */
-void via_epoch_poll(void)
-{
-	atomic_store(&poll_again, true);
-	while (atomic_load(&poll_again) && pthread_mutex_trylock(&deferred_lock) == 0) {
-		struct via_epoch_head *ready, *next;
-
-		atomic_store(&poll_again, false);
-		ready = take_ready();
-		(void)pthread_mutex_unlock(&deferred_lock);
-		for (; ready; ready = next) {
-			next = ready->next;
-			ready->free_fn(ready);
-			(void)atomic_fetch_sub(&via_epoch_domain.pending, 1);
-		}
-	}
 }
 
 void via_epoch_defer(struct via_epoch_head *head, void (*free_fn)(struct via_epoch_head *head))
 {
 	head->free_fn = free_fn;
 	/* Before the barrier: a reader that is not seen outside sees this and polls. */
-	(void)atomic_fetch_add(&via_epoch_domain.pending, 1);
+	(void)atomic_fetch_add(&via_epoch_domain.attention, VIA_EPOCH_PENDING);
 	head->epoch = begin_grace();
 	(void)pthread_mutex_lock(&deferred_lock);
 	head->next = deferred;
@@ -309,8 +319,8 @@ void via_epoch_defer(struct via_epoch_head *head, void (*free_fn)(struct via_epo
 
 	if (via_epoch_inside())
 		return;
-	if (atomic_load(&via_epoch_domain.pending) > BACKLOG_MAX)
+	if (via_epoch_n_pending() > BACKLOG_MAX)
 		(void)via_epoch_synchronize();
 	else
-		via_epoch_poll();
+		poll_deferred();
 }

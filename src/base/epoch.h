@@ -43,9 +43,11 @@ struct via_epoch_slot {
 
 struct via_epoch_domain {
 	_Alignas(64) _Atomic uint64_t now; /* advanced by writers, steps of VIA_EPOCH_STEP */
-	_Atomic bool fenced;		   /* readers fence; only ever becomes true */
-	_Atomic unsigned int pending;	   /* deferred objects not yet freed */
+	/* What readers must not overlook: one word, so that a section looks once. */
+	_Atomic unsigned int attention;
 };
+#define VIA_EPOCH_FENCED 1u  /* in attention: readers fence; only ever becomes set */
+#define VIA_EPOCH_PENDING 2u /* in attention: one deferred object that is not yet freed */
 
 extern struct via_epoch_domain via_epoch_domain __attribute__((visibility("hidden")));
 extern _Thread_local struct via_epoch_slot *via_epoch_self
@@ -53,29 +55,47 @@ extern _Thread_local struct via_epoch_slot *via_epoch_self
 
 void via_epoch_enter_slow(void);
 void via_epoch_exit_slow(void);
-void via_epoch_poll(void);
+void via_epoch_left(void);
 bool via_epoch_inside_slow(void);
 
-/* The fence that membarrier otherwise stands for. */
-static inline void via_epoch_reader_fence(void)
+static inline bool via_epoch_fenced(void)
 {
-#if !VIA_EPOCH_TSAN
-	if (__builtin_expect(atomic_load_explicit(&via_epoch_domain.fenced, memory_order_relaxed),
-			     0))
-		atomic_thread_fence(memory_order_seq_cst);
-#endif
-	atomic_signal_fence(memory_order_seq_cst);
+	return atomic_load(&via_epoch_domain.attention) & VIA_EPOCH_FENCED;
 }
 
-static inline void via_epoch_announce(struct via_epoch_slot *slot, uint64_t word)
+static inline unsigned int via_epoch_n_pending(void)
 {
+	return atomic_load(&via_epoch_domain.attention) / VIA_EPOCH_PENDING;
+}
+
+static inline unsigned int via_epoch_attention(void)
+{
+	return atomic_load_explicit(&via_epoch_domain.attention, memory_order_relaxed);
+}
+
+/* Begin and end an outermost section: the caller knows its slot, and that its word is 0. */
+static inline void via_epoch_begin(struct via_epoch_slot *slot)
+{
+	/* Acquire: whoever sees an epoch sees what was unpublished before it began. */
+	uint64_t word = atomic_load_explicit(&via_epoch_domain.now, memory_order_acquire) | 1;
+
 #if VIA_EPOCH_TSAN
 	/* ThreadSanitizer knows read-modify-writes, but neither fences nor membarrier. */
 	(void)atomic_exchange_explicit(&slot->word, word, memory_order_seq_cst);
 #else
-	atomic_store_explicit(&slot->word, word, memory_order_release);
+	atomic_store_explicit(&slot->word, word, memory_order_relaxed);
+	if (__builtin_expect(via_epoch_attention() & VIA_EPOCH_FENCED, 0))
+		atomic_thread_fence(memory_order_seq_cst);
+	atomic_signal_fence(memory_order_seq_cst);
 #endif
-	via_epoch_reader_fence();
+}
+
+static inline void via_epoch_end(struct via_epoch_slot *slot)
+{
+	atomic_store_explicit(&slot->word, 0, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(via_epoch_attention() != 0, 0))
+		via_epoch_left();
 }
 
 /*
@@ -97,9 +117,7 @@ static inline void via_epoch_enter(void)
 		atomic_signal_fence(memory_order_seq_cst);
 		return;
 	}
-	/* Acquire: whoever sees an epoch sees what was unpublished before it began. */
-	word = atomic_load_explicit(&via_epoch_domain.now, memory_order_acquire);
-	via_epoch_announce(slot, word | 1);
+	via_epoch_begin(slot);
 }
 
 /* The outermost exit may run deferred free functions that were waiting for it. */
@@ -118,10 +136,7 @@ static inline void via_epoch_exit(void)
 		atomic_store_explicit(&slot->word, word - 1, memory_order_relaxed);
 		return;
 	}
-	via_epoch_announce(slot, 0);
-	if (__builtin_expect(
-		    atomic_load_explicit(&via_epoch_domain.pending, memory_order_relaxed) != 0, 0))
-		via_epoch_poll();
+	via_epoch_end(slot);
 }
 
 /* True inside a section of this thread. */

@@ -149,17 +149,17 @@ static void backlog_is_bounded(void **state)
 		via_epoch_defer(&things[i].head, thing_free);
 	}
 	assert_int_equal(n, 0);
-	assert_int_equal(atomic_load(&via_epoch_domain.pending), 64);
+	assert_int_equal(via_epoch_n_pending(), 64);
 	atomic_store(&h.phase, 2);
 	for (; i < 1000; i++) {
 		things[i].n_freed = &n;
 		via_epoch_defer(&things[i].head, thing_free);
-		assert_true(atomic_load(&via_epoch_domain.pending) <= 65);
+		assert_true(via_epoch_n_pending() <= 65);
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(via_epoch_synchronize(), 0);
 	assert_int_equal(n, 1000);
-	assert_int_equal(atomic_load(&via_epoch_domain.pending), 0);
+	assert_int_equal(via_epoch_n_pending(), 0);
 }
 
 static void *enter_once(void *arg)
@@ -308,7 +308,7 @@ static int litmus_refused_later(void)
 {
 	if (refuse_membarrier() || litmus())
 		return 1;
-	return atomic_load(&via_epoch_domain.fenced) ? 0 : 2;
+	return via_epoch_fenced() ? 0 : 2;
 }
 
 /* The child's fork handler finds membarrier refused from the start. */

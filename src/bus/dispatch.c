@@ -9,8 +9,10 @@
 
 /* No view has generation 0, so a thread starts with a cache that never hits. */
 static struct via_bus_cache no_cache;
-_Thread_local struct via_bus_cache *via_bus_cache = &no_cache;
-_Thread_local const struct via_bus_frame *via_bus_active;
+_Thread_local struct via_bus_cache *via_bus_cache
+	__attribute__((tls_model("initial-exec"))) = &no_cache;
+_Thread_local const struct via_bus_frame *via_bus_active
+	__attribute__((tls_model("initial-exec")));
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t cache_key;
@@ -71,51 +73,60 @@ struct via_bus_entry *via_bus_lookup_slow(struct via_bus *bus, struct via_bus_vi
  * the middle of its own access. Another thread in the same device is no concern
  * of the bus. A device is its callbacks and their opaque, however many claims.
  */
-int via_bus_check_nested(const struct via_bus_frame *up, const struct via_claim *claim)
+static int check_nested(const struct via_bus_frame *up, const struct via_claim *claim)
 {
+	bool again_ok = claim->desc.flags & VIA_BUS_REENTRANT;
 	const struct via_bus_frame *frame;
+	unsigned int depth = 0;
 
-	if (up->depth >= VIA_BUS_DEPTH_MAX)
-		return -ELOOP;
-	if (claim->desc.flags & VIA_BUS_REENTRANT)
-		return 0;
 	for (frame = up; frame; frame = frame->up) {
-		if (frame->claim->desc.ops == claim->desc.ops &&
+		if (!again_ok && frame->claim->desc.ops == claim->desc.ops &&
 		    frame->claim->desc.opaque == claim->desc.opaque)
 			return -EBUSY;
+		depth++;
 	}
-	return 0;
+	return depth < VIA_BUS_DEPTH_MAX ? 0 : -ELOOP;
 }
 
-int via_bus_call_read_nested(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
-			     uint64_t *ret_value)
+static inline int do_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+			  uint64_t *ret_value)
 {
-	const struct via_bus_frame *up = via_bus_active;
-	struct via_bus_frame frame = { up, entry->claim, up->depth + 1 };
-	int ret = via_bus_check_nested(up, entry->claim);
+	return atomic_load_explicit(&entry->read, memory_order_relaxed)(entry->opaque, offset, size,
+									ret_value);
+}
+
+static inline int do_write(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+			   uint64_t value)
+{
+	return atomic_load_explicit(&entry->write, memory_order_relaxed)(entry->opaque, offset,
+									 size, value);
+}
+
+int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+		      uint64_t *ret_value)
+{
+	struct via_bus_frame frame = { via_bus_active, entry->claim };
+	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
 	via_bus_active = &frame;
-	ret = atomic_load_explicit(&entry->read, memory_order_relaxed)(entry->opaque, offset, size,
-								       ret_value);
-	via_bus_active = up;
+	ret = do_read(entry, offset, size, ret_value);
+	via_bus_active = frame.up;
 	return ret;
 }
 
-int via_bus_call_write_nested(const struct via_bus_entry *entry, uint64_t offset,
-			      unsigned int size, uint64_t value)
+int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+		       uint64_t value)
 {
-	const struct via_bus_frame *up = via_bus_active;
-	struct via_bus_frame frame = { up, entry->claim, up->depth + 1 };
-	int ret = via_bus_check_nested(up, entry->claim);
+	struct via_bus_frame frame = { via_bus_active, entry->claim };
+	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
 	via_bus_active = &frame;
-	ret = atomic_load_explicit(&entry->write, memory_order_relaxed)(entry->opaque, offset,
-									size, value);
-	via_bus_active = up;
+	ret = do_write(entry, offset, size, value);
+	via_bus_active = frame.up;
 	return ret;
 }
 
@@ -128,7 +139,7 @@ static inline uint64_t value_mask(unsigned int size)
 static inline bool is_direct(const struct via_bus_entry *entry, uint64_t addr, unsigned int size)
 {
 	return entry && size <= 8 && (entry->direct >> size & 1) &&
-	       !((addr + entry->delta) & (size - 1)) && entry->last - addr >= size - 1;
+	       !((addr + entry->delta) & (size - 1));
 }
 
 static bool size_ok(unsigned int size)
@@ -147,88 +158,177 @@ static void access_init(struct via_bus_access *access, uint64_t addr, size_t len
 	};
 }
 
-/* @declined: the entry that has been asked already, or NULL */
-static __attribute__((noinline)) int read_slow(struct via_bus *bus,
-					       const struct via_bus_view *view,
-					       const struct via_bus_entry *declined, uint64_t addr,
-					       unsigned int size, uint64_t *ret_value)
+/* One access of a caller, on its way. */
+struct request {
+	struct via_bus_frame frame;
+	struct via_bus *bus;
+	const struct via_bus_view *view;
+	const struct via_bus_entry *declined; /* has been asked already, or NULL */
+	uint64_t addr;
+	uint64_t value;
+	uint64_t *ret_value;
+	unsigned int size;
+};
+
+static __attribute__((noinline)) int read_slow(const struct request *r)
 {
 	struct via_bus_access access;
 	int ret;
 
-	if (!size_ok(size))
+	if (!size_ok(r->size))
 		return -EINVAL;
-	access_init(&access, addr, size, false);
-	ret = declined ? via_bus_access_beneath(view, declined, &access) :
-			 via_bus_access(bus, &access);
-	if (!ret && access.len < size)
+	access_init(&access, r->addr, r->size, false);
+	ret = r->declined ? via_bus_access_beneath(r->view, r->declined, &access) :
+			    via_bus_access(r->bus, &access);
+	if (!ret && access.len < r->size)
 		ret = -ENXIO;
 	if (ret && ret != -ENXIO)
 		return ret;
-	*ret_value = via_get_le64(access.bytes) & value_mask(size);
+	*r->ret_value = via_get_le64(access.bytes) & value_mask(r->size);
 	return ret;
 }
 
-static __attribute__((noinline)) int write_slow(struct via_bus *bus,
-						const struct via_bus_view *view,
-						const struct via_bus_entry *declined,
-						uint64_t addr, unsigned int size, uint64_t value)
+static __attribute__((noinline)) int write_slow(const struct request *r)
 {
 	struct via_bus_access access;
 	int ret;
 
-	if (!size_ok(size))
+	if (!size_ok(r->size))
 		return -EINVAL;
-	access_init(&access, addr, size, true);
-	via_put_le64(access.bytes, value);
-	ret = declined ? via_bus_access_beneath(view, declined, &access) :
-			 via_bus_access(bus, &access);
-	return !ret && access.len < size ? -ENXIO : ret;
+	access_init(&access, r->addr, r->size, true);
+	via_put_le64(access.bytes, r->value);
+	ret = r->declined ? via_bus_access_beneath(r->view, r->declined, &access) :
+			    via_bus_access(r->bus, &access);
+	return !ret && access.len < r->size ? -ENXIO : ret;
+}
+
+/*
+ * The plain case inside a section. With @outermost no callback is active on
+ * this thread, so there is nothing to check, and nothing to restore that would
+ * chain one access to the next. What only a refusal needs goes to the stack,
+ * not into registers that would have to be saved.
+ */
+static inline __attribute__((always_inline)) int read_inside(struct request *r, struct via_bus *bus,
+							     uint64_t addr, unsigned int size,
+							     uint64_t *ret_value, bool outermost)
+{
+	struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry = via_bus_lookup(bus, view, addr);
+	int ret;
+
+	r->bus = bus;
+	r->view = view;
+	r->addr = addr;
+	r->size = size;
+	r->ret_value = ret_value;
+	r->declined = NULL;
+	if (__builtin_expect(!is_direct(entry, addr, size), 0))
+		return read_slow(r);
+	r->declined = entry;
+	if (outermost) {
+		r->frame.up = NULL;
+		r->frame.claim = entry->claim;
+		via_bus_active = &r->frame;
+		ret = do_read(entry, addr + entry->delta, size, &r->value);
+		via_bus_active = NULL;
+	} else {
+		ret = via_bus_call_read(entry, addr + entry->delta, size, &r->value);
+	}
+	if (__builtin_expect(ret == 0, 1))
+		*r->ret_value = r->value & value_mask(r->size);
+	else if (ret > 0)
+		ret = read_slow(r);
+	else if (ret == -ENXIO)
+		*r->ret_value = value_mask(r->size);
+	return ret;
+}
+
+static inline __attribute__((always_inline)) int write_inside(struct request *r,
+							      struct via_bus *bus, uint64_t addr,
+							      unsigned int size, uint64_t value,
+							      bool outermost)
+{
+	struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry = via_bus_lookup(bus, view, addr);
+	int ret;
+
+	r->bus = bus;
+	r->view = view;
+	r->addr = addr;
+	r->size = size;
+	r->value = value;
+	r->declined = NULL;
+	if (__builtin_expect(!is_direct(entry, addr, size), 0))
+		return write_slow(r);
+	r->declined = entry;
+	value &= value_mask(size);
+	if (outermost) {
+		r->frame.up = NULL;
+		r->frame.claim = entry->claim;
+		via_bus_active = &r->frame;
+		ret = do_write(entry, addr + entry->delta, size, value);
+		via_bus_active = NULL;
+	} else {
+		ret = via_bus_call_write(entry, addr + entry->delta, size, value);
+	}
+	return __builtin_expect(ret > 0, 0) ? write_slow(r) : ret;
+}
+
+/* A thread inside a section already, or one without a slot. */
+static __attribute__((noinline)) int read_nested(struct via_bus *bus, uint64_t addr,
+						 unsigned int size, uint64_t *ret_value)
+{
+	struct request r;
+	int ret;
+
+	via_epoch_enter();
+	ret = read_inside(&r, bus, addr, size, ret_value, false);
+	via_epoch_exit();
+	return ret;
+}
+
+static __attribute__((noinline)) int write_nested(struct via_bus *bus, uint64_t addr,
+						  unsigned int size, uint64_t value)
+{
+	struct request r;
+	int ret;
+
+	via_epoch_enter();
+	ret = write_inside(&r, bus, addr, size, value, false);
+	via_epoch_exit();
+	return ret;
+}
+
+static inline bool is_outermost(const struct via_epoch_slot *slot)
+{
+	return slot && !atomic_load_explicit(&slot->word, memory_order_relaxed);
 }
 
 int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
 {
-	const struct via_bus_entry *entry;
-	struct via_bus_view *view;
-	uint64_t value;
+	struct via_epoch_slot *slot = via_epoch_self;
+	struct request r;
 	int ret;
 
-	via_epoch_enter();
-	view = via_bus_view_get(bus);
-	entry = via_bus_lookup(bus, view, addr);
-	if (__builtin_expect(is_direct(entry, addr, size), 1)) {
-		ret = via_bus_call_read(entry, addr + entry->delta, size, &value);
-		if (__builtin_expect(ret == 0, 1))
-			*ret_value = value & value_mask(size);
-		else if (ret > 0)
-			ret = read_slow(bus, view, entry, addr, size, ret_value);
-		else if (ret == -ENXIO)
-			*ret_value = value_mask(size);
-	} else {
-		ret = read_slow(bus, view, NULL, addr, size, ret_value);
-	}
-	via_epoch_exit();
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return read_nested(bus, addr, size, ret_value);
+	via_epoch_begin(slot);
+	ret = read_inside(&r, bus, addr, size, ret_value, true);
+	via_epoch_end(slot);
 	return ret;
 }
 
 int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t value)
 {
-	const struct via_bus_entry *entry;
-	struct via_bus_view *view;
+	struct via_epoch_slot *slot = via_epoch_self;
+	struct request r;
 	int ret;
 
-	via_epoch_enter();
-	view = via_bus_view_get(bus);
-	entry = via_bus_lookup(bus, view, addr);
-	if (__builtin_expect(is_direct(entry, addr, size), 1)) {
-		ret = via_bus_call_write(entry, addr + entry->delta, size,
-					 value & value_mask(size));
-		if (__builtin_expect(ret > 0, 0))
-			ret = write_slow(bus, view, entry, addr, size, value);
-	} else {
-		ret = write_slow(bus, view, NULL, addr, size, value);
-	}
-	via_epoch_exit();
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return write_nested(bus, addr, size, value);
+	via_epoch_begin(slot);
+	ret = write_inside(&r, bus, addr, size, value, true);
+	via_epoch_end(slot);
 	return ret;
 }
 

@@ -34,7 +34,7 @@ struct via_bus_entry {
 	_Atomic(via_bus_write_fn *) write;
 	void *opaque;
 	struct via_claim *claim; /* the first one, where several are fused */
-	uint16_t direct;	 /* bit n: an aligned access of n bytes is one plain callback */
+	uint16_t direct;	 /* bit n: any aligned access of n bytes is one plain callback */
 	uint16_t flags;		 /* enum via_bus_flags */
 	uint32_t layer;		 /* layers below this number are beneath */
 };
@@ -181,57 +181,22 @@ static inline struct via_bus_entry *via_bus_lookup(struct via_bus *bus, struct v
 	return via_bus_lookup_slow(bus, view, addr);
 }
 
-/* One callback, guarded against re-entrancy: VIA_BUS_OK, VIA_BUS_DECLINE or negative errno. */
 #define VIA_BUS_DEPTH_MAX 8u
 
+/* A device callback that runs, on the stack of the thread that runs it. */
 struct via_bus_frame {
 	const struct via_bus_frame *up;
 	const struct via_claim *claim;
-	unsigned int depth;
 };
-/* The device callbacks that this thread is in, innermost first. */
+/* The innermost one of this thread; NULL outside every section. */
 extern _Thread_local const struct via_bus_frame *via_bus_active
 	__attribute__((visibility("hidden"), tls_model("initial-exec")));
 
-/* 0, or why the device may not be entered now. */
-int via_bus_check_nested(const struct via_bus_frame *up, const struct via_claim *claim);
-
-/* The same inside another device's callback. */
-int via_bus_call_read_nested(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
-			     uint64_t *ret_value);
-int via_bus_call_write_nested(const struct via_bus_entry *entry, uint64_t offset,
-			      unsigned int size, uint64_t value);
-
-static inline int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset,
-				    unsigned int size, uint64_t *ret_value)
-{
-	struct via_bus_frame frame = { NULL, entry->claim, 1 };
-	int ret;
-
-	if (__builtin_expect(via_bus_active != NULL, 0))
-		return via_bus_call_read_nested(entry, offset, size, ret_value);
-	via_bus_active = &frame;
-	ret = atomic_load_explicit(&entry->read, memory_order_relaxed)(entry->opaque, offset, size,
-								       ret_value);
-	/* A constant: restoring what was loaded would chain one access to the next. */
-	via_bus_active = NULL;
-	return ret;
-}
-
-static inline int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset,
-				     unsigned int size, uint64_t value)
-{
-	struct via_bus_frame frame = { NULL, entry->claim, 1 };
-	int ret;
-
-	if (__builtin_expect(via_bus_active != NULL, 0))
-		return via_bus_call_write_nested(entry, offset, size, value);
-	via_bus_active = &frame;
-	ret = atomic_load_explicit(&entry->write, memory_order_relaxed)(entry->opaque, offset,
-									size, value);
-	via_bus_active = NULL;
-	return ret;
-}
+/* One callback, guarded against re-entrancy: VIA_BUS_OK, VIA_BUS_DECLINE or negative errno. */
+int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+		      uint64_t *ret_value);
+int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+		       uint64_t value);
 
 /* access.c: any access of up to 8 bytes, with all the rules. Inside a section. */
 struct via_bus_access {

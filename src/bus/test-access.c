@@ -268,6 +268,21 @@ static void case_42_43_prefix(void **state)
 	via_bus_free(bus);
 }
 
+static void case_47_two_registers(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = { 0 };
+
+	add(bus, &d[0], 0x04, 0x05, 0);
+	add(bus, &d[1], 0x06, 0x07, 0);
+	assert_int_equal(via_bus_write_value(bus, 0x04, 4, 0x44332211), 0);
+	expect_calls(&d[0], 1, 0, 2);
+	expect_calls(&d[1], 1, 0, 2);
+	assert_int_equal(d[0].mem[1], 0x22);
+	assert_int_equal(d[1].mem[0], 0x33);
+	via_bus_free(bus);
+}
+
 static void case_44_long_buffer(void **state)
 {
 	enum { N = 256, EACH = 4096 };
@@ -454,6 +469,7 @@ int main(void)
 		cmocka_unit_test(case_41_indivisible),
 		cmocka_unit_test(case_42_43_prefix),
 		cmocka_unit_test(case_44_long_buffer),
+		cmocka_unit_test(case_47_two_registers),
 		cmocka_unit_test(callback_error_ends_access),
 		cmocka_unit_test(case_48_49_decline),
 		cmocka_unit_test(decline_splits_beneath),

@@ -140,9 +140,13 @@ static void sweep(struct render *r, size_t n)
 	}
 }
 
-/* Widths of which an aligned access reaches the callback as it is. */
-static uint16_t direct_widths(const struct via_claim_desc *desc)
+/*
+ * Widths of which every aligned access that begins in the piece also ends in it
+ * and reaches the callback as it is.
+ */
+static uint16_t direct_widths(const struct via_claim_desc *desc, const struct piece *piece)
 {
+	uint64_t end = piece->last + 1 - desc->start + desc->offset;
 	uint16_t direct = 0;
 	unsigned int size;
 
@@ -152,6 +156,8 @@ static uint16_t direct_widths(const struct via_claim_desc *desc)
 			continue;
 		/* Bytes have no order; wider values of a big-endian device are swapped. */
 		if (size > 1 && (desc->flags & VIA_BUS_BIG_ENDIAN))
+			continue;
+		if (end & (size - 1))
 			continue;
 		direct |= (uint16_t)(1u << size);
 	}
@@ -169,7 +175,7 @@ static void entry_init(struct via_bus_entry *entry, const struct piece *piece, s
 		.delta = claim_delta(claim),
 		.opaque = claim->desc.opaque,
 		.claim = (struct via_claim *)claim,
-		.direct = direct_widths(&claim->desc),
+		.direct = direct_widths(&claim->desc, piece),
 		.flags = (uint16_t)claim->desc.flags,
 		.layer = (uint32_t)layer,
 	};
