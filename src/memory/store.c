@@ -132,8 +132,10 @@ static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsig
 
 	if (!len || !prot || (prot & ~(VIA_PROT_READ | VIA_PROT_WRITE)))
 		return -EINVAL;
-	if (__builtin_add_overflow(addr, len - 1, &last) || last == UINT64_MAX)
+	if (__builtin_add_overflow(addr, len - 1, &last))
 		return -EOVERFLOW;
+	if (last == UINT64_MAX)
+		return -EFAULT; /* no overflow for the kernel either, but no memory is there */
 	if (!space->mm && (prot & ~space->prot))
 		return -EFAULT;
 	rc = space->mm ? build_mm(&b, addr, len, probe) : build_fd(&b, addr, len);
