@@ -52,7 +52,8 @@ static const struct via_mm_ops copy_ops = {
 	.free = copy_free,
 };
 
-static struct via_mm copy_mm = { .ops = &copy_ops, .refs = 1, .memlock_limit = UINT64_MAX };
+/* Any pid but 0, which would mean the library's own memory. */
+static struct via_mm copy_mm = { .ops = &copy_ops, .refs = 1, .pid = 1, .memlock_limit = UINT64_MAX };
 
 uint8_t host_image_byte(uint64_t at)
 {
