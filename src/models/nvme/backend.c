@@ -25,9 +25,9 @@ struct via_nvme_backend {
 	bool direct, ignore_flush, takes_leases;
 	struct via_nvme_engine engine;
 	unsigned int in_flight;
-	struct via_nvme_io_list done;	/* steps as the engine reported them */
+	struct via_nvme_io_list done;	  /* steps as the engine reported them */
 	struct via_nvme_io_list finished; /* whole operations */
-	void *zeros;			/* ZERO_CHUNK bytes, page aligned */
+	void *zeros;			  /* ZERO_CHUNK bytes, page aligned */
 };
 
 static int open_image(const struct via_nvme_backend_config *config, struct stat *ret_st,
@@ -42,9 +42,10 @@ static int open_image(const struct via_nvme_backend_config *config, struct stat 
 				     "nvme: image '%s': %s; make one with `truncate -s 1G FILE`",
 				     config->image, strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return via_error_set(err, -EINVAL,
-				     "nvme: image '%s' is neither a regular file nor a block device",
-				     config->image);
+		return via_error_set(
+			err, -EINVAL,
+			"nvme: image '%s' is neither a regular file nor a block device",
+			config->image);
 	flags = O_CLOEXEC | (config->readonly ? O_RDONLY : O_RDWR);
 	if (config->direct)
 		flags |= O_DIRECT;
@@ -113,7 +114,7 @@ static int measure_image(struct via_nvme_backend *backend, const struct stat *st
 		granule = (uint64_t)sector;
 	}
 	if (config->direct) {
-		struct statx stx = { 0 };
+		struct statx stx = {0};
 
 		backend->alignment = 512;
 		if (S_ISREG(st->st_mode))
@@ -168,8 +169,8 @@ static int start_engine(struct via_nvme_backend *backend,
 					     strerror(-r));
 	}
 	r = via_nvme_threads_new(backend->fd, &backend->engine);
-	return r < 0 ? via_error_set(err, r, "nvme: cannot start I/O threads: %s", strerror(-r)) :
-		       0;
+	return r < 0 ? via_error_set(err, r, "nvme: cannot start I/O threads: %s", strerror(-r))
+		     : 0;
 }
 
 int via_nvme_backend_open(const struct via_nvme_backend_config *config, struct via_error *err,
@@ -249,8 +250,8 @@ int via_nvme_backend_event_fd(const struct via_nvme_backend *backend)
 /* What the next step of a ZERO or DISCARD shall try; false when no way is left. */
 static bool choose_zero_way(struct via_nvme_backend *backend, struct via_nvme_io *io)
 {
-	static const int keep[] = { FALLOC_FL_ZERO_RANGE, FALLOC_FL_PUNCH_HOLE };
-	static const int give_back[] = { FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE };
+	static const int keep[] = {FALLOC_FL_ZERO_RANGE, FALLOC_FL_PUNCH_HOLE};
+	static const int give_back[] = {FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE};
 
 	if (io->op == NVME_IO_DISCARD) {
 		io->mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

@@ -39,10 +39,10 @@ struct via_nvme_io {
 	int result;
 	/* The rest belongs to the backend and its engine. */
 	struct via_nvme_io *next;
-	int64_t raw;		/* of the last step: bytes done or negative errno */
-	int mode;		/* fallocate() mode of this step */
-	unsigned int attempt;	/* ZERO: which way is being tried */
-	bool writing_zeros;	/* ZERO: by writes of zero_iov */
+	int64_t raw;	      /* of the last step: bytes done or negative errno */
+	int mode;	      /* fallocate() mode of this step */
+	unsigned int attempt; /* ZERO: which way is being tried */
+	bool writing_zeros;   /* ZERO: by writes of zero_iov */
 	struct iovec zero_iov;
 };
 

@@ -20,8 +20,7 @@ static const uint64_t cap = (NVME_MAX_ENTRIES - 1) | 1ull << 16 | 30ull << 24 | 
 
 bool via_nvme_running(const struct via_nvme *ctrl)
 {
-	return (ctrl->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)) == NVME_CSTS_RDY &&
-	       !ctrl->shut_down;
+	return (ctrl->csts & (NVME_CSTS_RDY | NVME_CSTS_CFS)) == NVME_CSTS_RDY && !ctrl->shut_down;
 }
 
 /* Only a reset helps: the host broke the controller's own structures. */
@@ -69,7 +68,7 @@ static void controller_reset(struct via_nvme *ctrl)
 /* Finish what was begun, make it durable. */
 static void shut_down(struct via_nvme *ctrl)
 {
-	struct via_nvme_io flush = { .op = NVME_IO_FLUSH };
+	struct via_nvme_io flush = {.op = NVME_IO_FLUSH};
 
 	via_nvme_run(ctrl);
 	via_nvme_drain(ctrl);
@@ -241,7 +240,7 @@ static const struct via_device_ops ops = {
 };
 
 static const struct via_area areas[] = {
-	{ NVME_BAR_DOORBELLS, 0x1000, VIA_AREA_DOORBELL },
+	{NVME_BAR_DOORBELLS, 0x1000, VIA_AREA_DOORBELL},
 };
 
 /*
@@ -250,30 +249,33 @@ static const struct via_area areas[] = {
  */
 static const struct via_device_desc desc = {
 	.name = "nvme",
-	.ident = {
-		.vendor = 0x1b36,
-		.device = 0x0010,
-		.subsystem_vendor = 0x1af4,
-		.subsystem_device = 0x1100,
-		.class_code = 0x010802,
-		.revision = 2,
-		.interrupt_pin = 1,
-	},
-	.bars[0] = {
-		.size = NVME_BAR_SIZE,
-		.flags = VIA_BAR_MEM64,
-		.areas = areas,
-		.n_areas = 1,
-		.impl_min = 4,
-		.impl_max = 4,
-	},
-	.msi = { .vectors = 32, .addr64 = true, .maskable = true },
-	.msix = {
-		.vectors = NVME_VECTORS,
-		.table_offset = NVME_BAR_MSIX_TABLE,
-		.pba_offset = NVME_BAR_MSIX_PBA,
-	},
-	.express = { .present = true },
+	.ident =
+		{
+			.vendor = 0x1b36,
+			.device = 0x0010,
+			.subsystem_vendor = 0x1af4,
+			.subsystem_device = 0x1100,
+			.class_code = 0x010802,
+			.revision = 2,
+			.interrupt_pin = 1,
+		},
+	.bars[0] =
+		{
+			.size = NVME_BAR_SIZE,
+			.flags = VIA_BAR_MEM64,
+			.areas = areas,
+			.n_areas = 1,
+			.impl_min = 4,
+			.impl_max = 4,
+		},
+	.msi = {.vectors = 32, .addr64 = true, .maskable = true},
+	.msix =
+		{
+			.vectors = NVME_VECTORS,
+			.table_offset = NVME_BAR_MSIX_TABLE,
+			.pba_offset = NVME_BAR_MSIX_PBA,
+		},
+	.express = {.present = true},
 	.power_management = true,
 };
 
@@ -338,16 +340,18 @@ static int choose(const char *option, const char *value, const char *const *name
 	for (i = 0; names[i]; i++)
 		if (!strcmp(value, names[i]))
 			return i;
-	return via_error_set(err, -EINVAL, "nvme: %s=%s is not one of the known ones; see "
-			     "`viaduct list`", option, value);
+	return via_error_set(err, -EINVAL,
+			     "nvme: %s=%s is not one of the known ones; see "
+			     "`viaduct list`",
+			     option, value);
 }
 
 static int open_backend(struct via_nvme *ctrl, const struct via_options *opts,
 			struct via_error *err)
 {
-	static const char *const engines[] = { "auto", "io_uring", "threads", NULL };
-	static const char *const caches[] = { "writeback", "volatile", NULL };
-	static const char *const flushes[] = { "fdatasync", "ignore", NULL };
+	static const char *const engines[] = {"auto", "io_uring", "threads", NULL};
+	static const char *const caches[] = {"writeback", "volatile", NULL};
+	static const char *const flushes[] = {"fdatasync", "ignore", NULL};
 	int engine = choose("engine", via_options_string(opts, "engine"), engines, err);
 	int cache = choose("cache", via_options_string(opts, "cache"), caches, err);
 	int flush = choose("flush", via_options_string(opts, "flush"), flushes, err);
@@ -417,21 +421,20 @@ static int nvme_create(const struct via_options *opts, struct via_error *err,
 }
 
 static const struct via_option_desc options[] = {
-	{ "image", VIA_OPTION_STRING, .help = "file or block device with the content",
-	  .required = true },
-	{ "readonly", VIA_OPTION_BOOL, "off", "refuse writes; several may share the image" },
-	{ "direct", VIA_OPTION_BOOL, "off", "bypass the host's page cache (O_DIRECT)" },
-	{ "lba_size", VIA_OPTION_NUMBER, "512", "block size that the guest sees, 512 or 4096",
-	  .min = 512, .max = 4096 },
-	{ "queues", VIA_OPTION_NUMBER, "64", "I/O queue pairs", .min = 1,
-	  .max = NVME_MAX_IO_QUEUES },
-	{ "serial", VIA_OPTION_STRING, NULL, "serial number, up to 20 characters (from the path)" },
-	{ "engine", VIA_OPTION_STRING, "auto", "how to do I/O: io_uring, threads or auto" },
-	{ "cache", VIA_OPTION_STRING, "writeback",
-	  "writeback, or volatile: lose what is not flushed at a kill (durability tests)" },
-	{ "flush", VIA_OPTION_STRING, "fdatasync",
-	  "fdatasync, or ignore: break Flush (to see durability tests fail)" },
-	{ NULL },
+	{"image", VIA_OPTION_STRING, .help = "file or block device with the content",
+	 .required = true},
+	{"readonly", VIA_OPTION_BOOL, "off", "refuse writes; several may share the image"},
+	{"direct", VIA_OPTION_BOOL, "off", "bypass the host's page cache (O_DIRECT)"},
+	{"lba_size", VIA_OPTION_NUMBER, "512", "block size that the guest sees, 512 or 4096",
+	 .min = 512, .max = 4096},
+	{"queues", VIA_OPTION_NUMBER, "64", "I/O queue pairs", .min = 1, .max = NVME_MAX_IO_QUEUES},
+	{"serial", VIA_OPTION_STRING, NULL, "serial number, up to 20 characters (from the path)"},
+	{"engine", VIA_OPTION_STRING, "auto", "how to do I/O: io_uring, threads or auto"},
+	{"cache", VIA_OPTION_STRING, "writeback",
+	 "writeback, or volatile: lose what is not flushed at a kill (durability tests)"},
+	{"flush", VIA_OPTION_STRING, "fdatasync",
+	 "fdatasync, or ignore: break Flush (to see durability tests fail)"},
+	{NULL},
 };
 
 const struct via_model via_model_nvme = {

@@ -19,11 +19,11 @@ struct threads {
 	int fd;
 	int event_fd;
 	pthread_mutex_t lock;
-	pthread_cond_t work;	   /* something to do, or stop */
-	pthread_cond_t finished;   /* something is done */
+	pthread_cond_t work;	      /* something to do, or stop */
+	pthread_cond_t finished;      /* something is done */
 	struct via_nvme_io_list todo; /* under lock */
 	struct via_nvme_io_list done; /* under lock; its head is also read without, as a hint */
-	bool stop;		   /* under lock */
+	bool stop;		      /* under lock */
 	unsigned int n_threads;
 	pthread_t threads[N_THREADS];
 };
@@ -164,6 +164,6 @@ int via_nvme_threads_new(int fd, struct via_nvme_engine *ret_engine)
 		threads_free(t);
 		return r;
 	}
-	*ret_engine = (struct via_nvme_engine){ &threads_ops, t, t->event_fd };
+	*ret_engine = (struct via_nvme_engine){&threads_ops, t, t->event_fd};
 	return 0;
 }

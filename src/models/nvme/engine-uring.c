@@ -74,7 +74,8 @@ static void uring_reap(void *engine, struct via_nvme_io_list *done)
 	struct io_uring_cqe *cqe;
 	unsigned int head, n = 0;
 
-	io_uring_for_each_cqe(&u->ring, head, cqe) {
+	io_uring_for_each_cqe(&u->ring, head, cqe)
+	{
 		struct via_nvme_io *io = io_uring_cqe_get_data(cqe);
 
 		io->raw = cqe->res;
@@ -111,8 +112,8 @@ static const struct via_nvme_engine_ops uring_ops = {
 /* Everything that submit() uses must be known to this kernel. */
 static bool has_opcodes(struct io_uring *ring)
 {
-	static const int wanted[] = { IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV,
-				      IORING_OP_FSYNC, IORING_OP_FALLOCATE };
+	static const int wanted[] = {IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV,
+				     IORING_OP_FSYNC, IORING_OP_FALLOCATE};
 	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
 	bool ok = probe;
 	size_t i;
@@ -139,7 +140,7 @@ int via_nvme_uring_new(int fd, unsigned int depth, struct via_nvme_engine *ret_e
 		r = io_uring_register_files(&u->ring, &u->fd, 1);
 	if (r < 0)
 		goto exit_ring;
-	*ret_engine = (struct via_nvme_engine){ &uring_ops, u, u->ring.ring_fd };
+	*ret_engine = (struct via_nvme_engine){&uring_ops, u, u->ring.ring_fd};
 	return 0;
 
 exit_ring:

@@ -219,6 +219,6 @@ int via_nvme_volatile_new(int fd, uint32_t block_size, struct via_nvme_engine *r
 	c->fd = fd;
 	c->block_size = block_size;
 	via_nvme_io_list_init(&c->done);
-	*ret_engine = (struct via_nvme_engine){ &volatile_ops, c, -1 };
+	*ret_engine = (struct via_nvme_engine){&volatile_ops, c, -1};
 	return 0;
 }

@@ -34,7 +34,7 @@ void via_nvme_event_post(struct via_nvme *ctrl, uint8_t type, uint8_t info, uint
 			return;
 	if (ctrl->n_events == NVME_N_EVENTS)
 		return;
-	ctrl->events[ctrl->n_events++] = (struct via_nvme_event){ type, info, log };
+	ctrl->events[ctrl->n_events++] = (struct via_nvme_event){type, info, log};
 	deliver(ctrl);
 }
 

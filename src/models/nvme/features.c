@@ -44,8 +44,8 @@ static uint16_t get_threshold(const struct via_nvme_features *from, uint32_t cdw
 	return NVME_SC_SUCCESS;
 }
 
-static uint16_t get_value(const struct via_nvme *ctrl, const struct via_nvme_cmd *cmd,
-			  bool initial, uint32_t *ret_value)
+static uint16_t get_value(const struct via_nvme *ctrl, const struct via_nvme_cmd *cmd, bool initial,
+			  uint32_t *ret_value)
 {
 	const struct via_nvme_features *from = initial ? &defaults : &ctrl->features;
 

@@ -41,9 +41,9 @@ static void fill_controller(const struct via_nvme *ctrl, uint8_t *id)
 	id[262] = NVME_N_ERRORS - 1;
 	via_put_le16(id + 266, 343); /* warning temperature, kelvin */
 	via_put_le16(id + 268, 373); /* critical temperature */
-	id[512] = 0x66; /* submission queue entries are 2^6 bytes */
-	id[513] = 0x44; /* completion queue entries, 2^4 */
-	via_put_le32(id + 516, 1); /* namespaces */
+	id[512] = 0x66;		     /* submission queue entries are 2^6 bytes */
+	id[513] = 0x44;		     /* completion queue entries, 2^4 */
+	via_put_le32(id + 516, 1);   /* namespaces */
 	/* Compare, Dataset Management, Write Zeroes, Select in Get Features */
 	via_put_le16(id + 520, 0x001d);
 	id[525] = 0x07; /* volatile cache; Flush of all namespaces is supported */
@@ -58,7 +58,7 @@ static void fill_namespace(const struct via_nvme *ctrl, uint8_t *id)
 	via_put_le64(id + 0, ctrl->n_blocks);  /* size */
 	via_put_le64(id + 8, ctrl->n_blocks);  /* capacity */
 	via_put_le64(id + 16, ctrl->n_blocks); /* utilisation */
-	id[33] = 0x09; /* deallocated blocks read as zeros; Write Zeroes can deallocate */
+	id[33] = 0x09;		 /* deallocated blocks read as zeros; Write Zeroes can deallocate */
 	id[99] = ctrl->readonly; /* write protected */
 	memcpy(id + 104, ctrl->nguid, sizeof(ctrl->nguid));
 	id[128 + 2] = (uint8_t)ctrl->lba_shift; /* the only format: no metadata */
@@ -74,7 +74,7 @@ static void fill_descriptors(const struct via_nvme *ctrl, uint8_t *id)
 uint16_t via_nvme_identify(struct via_nvme *ctrl, struct via_nvme_request *req)
 {
 	uint32_t nsid = req->cmd.nsid;
-	uint8_t id[LEN] = { 0 };
+	uint8_t id[LEN] = {0};
 
 	switch (req->cmd.cdw10 & 0xff) {
 	case CNS_NAMESPACE:

@@ -31,7 +31,8 @@ static size_t error_log(const struct via_nvme *ctrl, uint8_t *page)
 	size_t i;
 
 	for (i = 0; i < NVME_N_ERRORS && i < count; i++) {
-		const struct via_nvme_error_entry *from = &ctrl->errors[(count - i) % NVME_N_ERRORS];
+		const struct via_nvme_error_entry *from =
+			&ctrl->errors[(count - i) % NVME_N_ERRORS];
 		uint8_t *to = page + i * ENTRY_LEN;
 
 		via_put_le64(to, from->count);
@@ -77,13 +78,13 @@ static size_t firmware_log(const struct via_nvme *ctrl, uint8_t *page)
 static size_t effects_log(uint8_t *page)
 {
 	static const uint8_t admin[] = {
-		NVME_ADMIN_DELETE_SQ, NVME_ADMIN_CREATE_SQ, NVME_ADMIN_GET_LOG_PAGE,
-		NVME_ADMIN_DELETE_CQ, NVME_ADMIN_CREATE_CQ, NVME_ADMIN_IDENTIFY,
-		NVME_ADMIN_ABORT, NVME_ADMIN_SET_FEATURES, NVME_ADMIN_GET_FEATURES,
+		NVME_ADMIN_DELETE_SQ,	NVME_ADMIN_CREATE_SQ,	 NVME_ADMIN_GET_LOG_PAGE,
+		NVME_ADMIN_DELETE_CQ,	NVME_ADMIN_CREATE_CQ,	 NVME_ADMIN_IDENTIFY,
+		NVME_ADMIN_ABORT,	NVME_ADMIN_SET_FEATURES, NVME_ADMIN_GET_FEATURES,
 		NVME_ADMIN_ASYNC_EVENT,
 	};
-	static const uint8_t changing[] = { NVME_CMD_WRITE, NVME_CMD_WRITE_ZEROES, NVME_CMD_DSM };
-	static const uint8_t reading[] = { NVME_CMD_FLUSH, NVME_CMD_READ, NVME_CMD_COMPARE };
+	static const uint8_t changing[] = {NVME_CMD_WRITE, NVME_CMD_WRITE_ZEROES, NVME_CMD_DSM};
+	static const uint8_t reading[] = {NVME_CMD_FLUSH, NVME_CMD_READ, NVME_CMD_COMPARE};
 	uint8_t *nvm = page + 1024;
 	size_t i;
 
@@ -101,7 +102,7 @@ uint16_t via_nvme_get_log_page(struct via_nvme *ctrl, struct via_nvme_request *r
 	const struct via_nvme_cmd *cmd = &req->cmd;
 	uint64_t wanted = (((uint64_t)(cmd->cdw11 & 0xffff) << 16 | cmd->cdw10 >> 16) + 1) * 4;
 	uint64_t offset = (uint64_t)cmd->cdw13 << 32 | cmd->cdw12;
-	uint8_t page[MAX_LEN] = { 0 };
+	uint8_t page[MAX_LEN] = {0};
 	uint8_t log = (uint8_t)cmd->cdw10;
 	uint16_t status;
 	size_t len;

@@ -71,9 +71,9 @@ struct via_nvme_request {
 	uint16_t sqid;
 	uint16_t status;
 	uint32_t result;
-	uint64_t len;	  /* bytes of the transfer */
-	bool leased;	  /* the backend works on guest memory, not on bounce */
-	void *bounce;	  /* NVME_MAX_TRANSFER bytes, page aligned; NULL in admin requests */
+	uint64_t len; /* bytes of the transfer */
+	bool leased;  /* the backend works on guest memory, not on bounce */
+	void *bounce; /* NVME_MAX_TRANSFER bytes, page aligned; NULL in admin requests */
 	unsigned int n_ranges, range; /* Dataset Management: of the list in bounce */
 	size_t n_segs, n_leases;
 	struct via_dma_seg segs[NVME_MAX_SEGS];
@@ -143,9 +143,9 @@ struct via_nvme {
 
 	/* What the registers have made of it */
 	unsigned int page_shift;
-	bool dropping;	 /* completions of I/O in flight go nowhere: reset */
-	bool shut_down;	 /* after a shutdown notification nothing is processed */
-	bool pin;	 /* INTx as we drive it */
+	bool dropping;	      /* completions of I/O in flight go nowhere: reset */
+	bool shut_down;	      /* after a shutdown notification nothing is processed */
+	bool pin;	      /* INTx as we drive it */
 	unsigned int next_sq; /* where the next round robin begins */
 	struct via_nvme_sq sqs[NVME_N_QUEUES];
 	struct via_nvme_cq cqs[NVME_N_QUEUES];
@@ -214,8 +214,7 @@ uint16_t via_nvme_get_features(struct via_nvme *ctrl, struct via_nvme_request *r
 uint16_t via_nvme_set_features(struct via_nvme *ctrl, struct via_nvme_request *req);
 void via_nvme_features_reset(struct via_nvme *ctrl);
 uint16_t via_nvme_get_log_page(struct via_nvme *ctrl, struct via_nvme_request *req);
-void via_nvme_log_error(struct via_nvme *ctrl, const struct via_nvme_request *req,
-			uint16_t status);
+void via_nvme_log_error(struct via_nvme *ctrl, const struct via_nvme_request *req, uint16_t status);
 /* Composite temperature in kelvin, constant: nothing here gets warm. */
 #define NVME_TEMPERATURE 310u
 

@@ -13,7 +13,7 @@ static void add_seg(struct via_nvme_request *req, uint64_t addr, uint64_t len)
 	if (last && last->iova + last->len == addr)
 		last->len += len;
 	else
-		req->segs[req->n_segs++] = (struct via_dma_seg){ addr, len };
+		req->segs[req->n_segs++] = (struct via_dma_seg){addr, len};
 }
 
 /* The pages named by the list at @list, which must cover @left bytes. */

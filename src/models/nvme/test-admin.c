@@ -59,8 +59,8 @@ static void test_registers(void **state)
 	uint64_t cap = host_read64(host, NVME_REG_CAP);
 
 	assert_int_equal(cap & 0xffff, 4095);
-	assert_int_equal((cap >> 16) & 1, 1);  /* CQR */
-	assert_int_equal((cap >> 32) & 0xf, 0); /* stride of 4 bytes */
+	assert_int_equal((cap >> 16) & 1, 1);	 /* CQR */
+	assert_int_equal((cap >> 32) & 0xf, 0);	 /* stride of 4 bytes */
 	assert_int_equal((cap >> 37) & 0xff, 1); /* NVM command set */
 	assert_int_equal(host_read32(host, NVME_REG_VS), 0x10400);
 	host_write32(host, NVME_REG_INTMS, 0xf0);
@@ -144,8 +144,7 @@ static void test_queue_management(void **state)
 	assert_int_equal(create(host, cq, 4096u << 16 | 1, 1, at), NVME_SC_QUEUE_SIZE);
 	assert_int_equal(create(host, cq, 15 << 16 | 1, 0, at), NVME_SC_INVALID_FIELD);
 	assert_int_equal(create(host, cq, 15 << 16 | 1, 1, at + 8), NVME_SC_PRP_OFFSET);
-	assert_int_equal(create(host, cq, 15 << 16 | 1, 65u << 16 | 1, at),
-			 NVME_SC_INVALID_VECTOR);
+	assert_int_equal(create(host, cq, 15 << 16 | 1, 65u << 16 | 1, at), NVME_SC_INVALID_VECTOR);
 	assert_int_equal(create(host, sq, 15 << 16 | 1, 1 << 16 | 1, at), NVME_SC_CQ_INVALID);
 	assert_int_equal(create(host, sq, 15 << 16 | 1, 0 << 16 | 1, at), NVME_SC_INVALID_QID);
 	assert_int_equal(create(host, cq, 15 << 16 | 1, 1, at), 0);
@@ -167,9 +166,8 @@ static uint32_t feature(struct host *host, uint32_t cdw10, uint32_t cdw11)
 {
 	uint32_t value = 0;
 
-	assert_int_equal(host_command(host, 0, admin(NVME_ADMIN_GET_FEATURES, cdw10, cdw11),
-				      &value),
-			 0);
+	assert_int_equal(
+		host_command(host, 0, admin(NVME_ADMIN_GET_FEATURES, cdw10, cdw11), &value), 0);
 	return value;
 }
 
@@ -283,10 +281,10 @@ static void test_temperature_event(void **state)
 
 	host_push(host, 0, admin(NVME_ADMIN_ASYNC_EVENT, 0, 0));
 	host_ring(host, 0);
-	host_command(host, 0,
-		     admin(NVME_ADMIN_SET_FEATURES, NVME_FEAT_ASYNC_EVENTS,
-			   NVME_WARNING_TEMPERATURE),
-		     NULL);
+	host_command(
+		host, 0,
+		admin(NVME_ADMIN_SET_FEATURES, NVME_FEAT_ASYNC_EVENTS, NVME_WARNING_TEMPERATURE),
+		NULL);
 	host_push(host, 0, admin(NVME_ADMIN_SET_FEATURES, NVME_FEAT_TEMPERATURE, 300));
 	host_ring(host, 0);
 	assert_true(host_poll(host, 0, 5000, &cqe));
@@ -328,7 +326,7 @@ static void arm(struct host *host, uint32_t index, int32_t fd)
 
 static bool signalled(int fd, int ms)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	uint64_t count;
 
 	return poll(&p, 1, ms) == 1 && read(fd, &count, sizeof(count)) == sizeof(count);

@@ -53,9 +53,10 @@ static uint64_t random_address(void)
 /* Mostly near-valid: pure noise would not come past the first check. */
 static struct nvme_sqe random_command(bool io)
 {
-	static const uint8_t nvm[] = { NVME_CMD_FLUSH, NVME_CMD_WRITE, NVME_CMD_READ, NVME_CMD_READ,
-				       NVME_CMD_COMPARE, NVME_CMD_WRITE_ZEROES, NVME_CMD_DSM };
-	static const uint8_t admin[] = { 0, 1, 2, 4, 5, 6, 8, 9, 10, 12 };
+	static const uint8_t nvm[] = {NVME_CMD_FLUSH, NVME_CMD_WRITE,	NVME_CMD_READ,
+				      NVME_CMD_READ,  NVME_CMD_COMPARE, NVME_CMD_WRITE_ZEROES,
+				      NVME_CMD_DSM};
+	static const uint8_t admin[] = {0, 1, 2, 4, 5, 6, 8, 9, 10, 12};
 	struct nvme_sqe sqe = {
 		.opcode = io ? nvm[below(sizeof(nvm))] : admin[below(sizeof(admin))],
 		.cid = via_cpu_to_le16((uint16_t)rnd()),

@@ -23,12 +23,9 @@ struct variant {
 };
 
 static struct variant variants[] = {
-	{ "engine=auto", 0 },
-	{ "engine=auto", HOST_COPY_ONLY },
-	{ "engine=threads", 0 },
-	{ "engine=threads,direct=on", HOST_COPY_ONLY },
-	{ "engine=auto,direct=on", 0 },
-	{ "cache=volatile", 0 },
+	{"engine=auto", 0},	      {"engine=auto", HOST_COPY_ONLY},
+	{"engine=threads", 0},	      {"engine=threads,direct=on", HOST_COPY_ONLY},
+	{"engine=auto,direct=on", 0}, {"cache=volatile", 0},
 };
 
 static struct host *begin(struct variant *v, uint32_t queue_size)
@@ -42,7 +39,7 @@ static struct host *begin(struct variant *v, uint32_t queue_size)
 
 static struct nvme_sqe plain(uint8_t opcode)
 {
-	return (struct nvme_sqe){ .opcode = opcode, .nsid = via_cpu_to_le32(1) };
+	return (struct nvme_sqe){.opcode = opcode, .nsid = via_cpu_to_le32(1)};
 }
 
 static void check_image_bytes(const uint8_t *data, uint64_t at, size_t len)
@@ -57,8 +54,8 @@ static void check_image_bytes(const uint8_t *data, uint64_t at, size_t len)
 /* Every number of pages and awkward offsets: one PRP, two, lists, chained lists. */
 static void test_read(void **state)
 {
-	static const uint32_t sizes[] = { 1, 7, 8, 9, 16, 17, 24, 120, 136, 256, 1023, MAX_BLOCKS };
-	static const uint32_t offsets[] = { 0, 512, 2048, 4092, 4 };
+	static const uint32_t sizes[] = {1, 7, 8, 9, 16, 17, 24, 120, 136, 256, 1023, MAX_BLOCKS};
+	static const uint32_t offsets[] = {0, 512, 2048, 4092, 4};
 	struct host *host = begin(*state, 64);
 	uint64_t at = host_alloc(host, MAX_BLOCKS * 512 + HOST_PAGE);
 	size_t i, j;
@@ -66,8 +63,8 @@ static void test_read(void **state)
 	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		for (j = 0; j < sizeof(offsets) / sizeof(*offsets); j++) {
 			uint64_t lba = 3 * i + j;
-			struct nvme_sqe sqe = host_rw(host, NVME_CMD_READ, lba, sizes[i], 512,
-						      at + offsets[j]);
+			struct nvme_sqe sqe =
+				host_rw(host, NVME_CMD_READ, lba, sizes[i], 512, at + offsets[j]);
 			uint8_t *data = host->memory + at + offsets[j];
 
 			memset(data, 0xee, sizes[i] * 512);
@@ -143,12 +140,12 @@ static void test_zeroes_and_deallocate(void **state)
 	sqe.cdw12 = via_cpu_to_le32((100 - 1) | NVME_WZ_DEAC | NVME_RW_FUA);
 	assert_int_equal(host_command(host, 1, sqe, NULL), 0);
 	expect_zeros(host, 400, 100, at);
-	ranges[0] = (struct nvme_dsm_range){ .n_blocks = via_cpu_to_le32(64),
-					     .lba = via_cpu_to_le64(1024) };
-	ranges[1] = (struct nvme_dsm_range){ .n_blocks = via_cpu_to_le32(0),
-					     .lba = via_cpu_to_le64(BLOCKS) };
-	ranges[2] = (struct nvme_dsm_range){ .n_blocks = via_cpu_to_le32(8),
-					     .lba = via_cpu_to_le64(BLOCKS - 8) };
+	ranges[0] = (struct nvme_dsm_range){.n_blocks = via_cpu_to_le32(64),
+					    .lba = via_cpu_to_le64(1024)};
+	ranges[1] = (struct nvme_dsm_range){.n_blocks = via_cpu_to_le32(0),
+					    .lba = via_cpu_to_le64(BLOCKS)};
+	ranges[2] = (struct nvme_dsm_range){.n_blocks = via_cpu_to_le32(8),
+					    .lba = via_cpu_to_le64(BLOCKS - 8)};
 	sqe = plain(NVME_CMD_DSM);
 	sqe.prp1 = via_cpu_to_le64(host_iova(list));
 	sqe.cdw10 = via_cpu_to_le32(2);
@@ -232,7 +229,7 @@ static void test_depth(void **state)
 {
 	struct host *host = begin(*state, 16);
 	uint64_t at = host_alloc(host, 16 * HOST_PAGE);
-	bool outstanding[1024] = { false };
+	bool outstanding[1024] = {false};
 	uint32_t sent = 0, received = 0;
 	struct nvme_cqe cqe;
 
@@ -260,16 +257,17 @@ static void test_depth(void **state)
 static void test_full_completion_queue(void **state)
 {
 	struct host *host = begin(*state, 8);
-	uint64_t at = host_alloc(host, HOST_PAGE);
+	uint64_t at = host_alloc(host, 14 * HOST_PAGE);
 	struct nvme_cqe cqe;
 	int i, n = 0;
 
 	for (i = 0; i < 7; i++)
-		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 1, 512, at));
+		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 1, 512, at + i * HOST_PAGE));
 	host_ring(host, 1);
 	usleep(20000);
 	for (i = 0; i < 7; i++)
-		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 1, 512, at));
+		host_push(host, 1,
+			  host_rw(host, NVME_CMD_READ, 0, 1, 512, at + (7 + i) * HOST_PAGE));
 	host_ring(host, 1);
 	usleep(20000);
 	while (n < 14 && host_poll(host, 1, 5000, &cqe))
@@ -282,13 +280,14 @@ static void test_full_completion_queue(void **state)
 static void test_reset_in_flight(void **state)
 {
 	struct host *host = begin(*state, 256);
-	uint64_t at = host_alloc(host, MAX_BLOCKS * 512);
+	uint64_t at = host_alloc(host, 100 * HOST_PAGE);
 	struct nvme_sqe sqe;
 	int round, i;
 
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 100; i++) {
-			sqe = host_rw(host, i & 1 ? NVME_CMD_READ : NVME_CMD_WRITE, 0, 8, 512, at);
+			sqe = host_rw(host, i & 1 ? NVME_CMD_READ : NVME_CMD_WRITE, 8 * i, 8, 512,
+				      at + i * HOST_PAGE);
 			host_push(host, 1, sqe);
 		}
 		host_ring(host, 1);
@@ -303,9 +302,9 @@ static void test_reset_in_flight(void **state)
 	/* Nothing holds the memory back. */
 	assert_int_equal(host_command(host, 1, host_rw(host, NVME_CMD_READ, 0, 8, 512, at), NULL),
 			 0);
-	assert_int_equal(via_ioas_unmap(host->ioas, HOST_IOVA, HOST_IOVA + HOST_MEMORY - 1,
-					&(uint64_t){ 0 }),
-			 0);
+	assert_int_equal(
+		via_ioas_unmap(host->ioas, HOST_IOVA, HOST_IOVA + HOST_MEMORY - 1, &(uint64_t){0}),
+		0);
 	host_close(host);
 }
 
@@ -313,13 +312,13 @@ static void test_reset_in_flight(void **state)
 static void test_delete_in_flight(void **state)
 {
 	struct host *host = begin(*state, 64);
-	uint64_t at = host_alloc(host, HOST_PAGE);
-	struct nvme_sqe sqe = { .opcode = NVME_ADMIN_DELETE_SQ, .cdw10 = via_cpu_to_le32(1) };
+	uint64_t at = host_alloc(host, 50 * HOST_PAGE);
+	struct nvme_sqe sqe = {.opcode = NVME_ADMIN_DELETE_SQ, .cdw10 = via_cpu_to_le32(1)};
 	struct nvme_cqe cqe;
 	int i, n = 0;
 
 	for (i = 0; i < 50; i++)
-		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 8, 512, at));
+		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 8, 512, at + i * HOST_PAGE));
 	host_ring(host, 1);
 	assert_int_equal(host_command(host, 0, sqe, NULL), 0);
 	while (host_poll(host, 1, 10, &cqe))
@@ -343,9 +342,8 @@ static void test_4096(void **state)
 	host_enable(&host);
 	host_create_queues(&host, 1, 64);
 	at = host_alloc(&host, 2 * HOST_PAGE);
-	assert_int_equal(host_command(&host, 1,
-				      host_rw(&host, NVME_CMD_READ, 5, 2, 4096, at), NULL),
-			 0);
+	assert_int_equal(
+		host_command(&host, 1, host_rw(&host, NVME_CMD_READ, 5, 2, 4096, at), NULL), 0);
 	check_image_bytes(host.memory + at, 5 * 4096, 8192);
 	assert_int_equal(host_command(&host, 1,
 				      host_rw(&host, NVME_CMD_READ, IMAGE / 4096, 1, 4096, at),
@@ -358,7 +356,7 @@ static void test_readonly(void **state)
 {
 	static struct host host;
 	struct via_device *second;
-	struct via_error err = { 0 };
+	struct via_error err = {0};
 	struct nvme_sqe sqe;
 	uint64_t at;
 
@@ -385,7 +383,7 @@ static void test_lock_and_bad_images(void **state)
 {
 	static struct host host;
 	struct via_device *second;
-	struct via_error err = { 0 };
+	struct via_error err = {0};
 	char path[64];
 
 	host_make_image(&host, IMAGE);
@@ -395,7 +393,7 @@ static void test_lock_and_bad_images(void **state)
 	assert_non_null(strstr(err.text, "in use"));
 	memcpy(path, host.image, sizeof(path));
 	strcpy(host.image, "/nonexistent/disk.img");
-	err = (struct via_error){ 0 };
+	err = (struct via_error){0};
 	assert_int_equal(host_create(&host, "", &err, &second), -ENOENT);
 	assert_non_null(strstr(err.text, host.image));
 	strcpy(host.image, "/dev/null");
@@ -405,7 +403,7 @@ static void test_lock_and_bad_images(void **state)
 	assert_int_equal(host_create(&host, "engine=magic", NULL, &second), -EINVAL);
 	host_close(&host);
 	host_make_image(&host, 1000);
-	err = (struct via_error){ 0 };
+	err = (struct via_error){0};
 	assert_int_equal(host_create(&host, "", &err, &second), -EINVAL);
 	assert_non_null(strstr(err.text, "multiple"));
 	unlink(host.image);
@@ -468,15 +466,15 @@ int main(void)
 		const char *name;
 		CMUnitTestFunction function;
 	} each[] = {
-		{ "read", test_read },
-		{ "write, flush, compare", test_write_flush_compare },
-		{ "zeroes and deallocate", test_zeroes_and_deallocate },
-		{ "errors", test_errors },
-		{ "truncated image", test_truncated_image },
-		{ "depth", test_depth },
-		{ "full completion queue", test_full_completion_queue },
-		{ "reset in flight", test_reset_in_flight },
-		{ "delete in flight", test_delete_in_flight },
+		{"read", test_read},
+		{"write, flush, compare", test_write_flush_compare},
+		{"zeroes and deallocate", test_zeroes_and_deallocate},
+		{"errors", test_errors},
+		{"truncated image", test_truncated_image},
+		{"depth", test_depth},
+		{"full completion queue", test_full_completion_queue},
+		{"reset in flight", test_reset_in_flight},
+		{"delete in flight", test_delete_in_flight},
 	};
 	enum { N_EACH = sizeof(each) / sizeof(*each) };
 	static const struct CMUnitTest once[] = {

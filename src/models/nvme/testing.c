@@ -36,7 +36,7 @@ static int copy_probe(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned i
 static int copy_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
 			struct via_backing *ret_backing)
 {
-	*ret_backing = (struct via_backing){ .fd = -1, .len = len };
+	*ret_backing = (struct via_backing){.fd = -1, .len = len};
 	return 0;
 }
 
@@ -53,7 +53,7 @@ static const struct via_mm_ops copy_ops = {
 };
 
 /* Any pid but 0, which would mean the library's own memory. */
-static struct via_mm copy_mm = { .ops = &copy_ops, .refs = 1, .pid = 1, .memlock_limit = UINT64_MAX };
+static struct via_mm copy_mm = {.ops = &copy_ops, .refs = 1, .pid = 1, .memlock_limit = UINT64_MAX};
 
 uint8_t host_image_byte(uint64_t at)
 {
@@ -103,8 +103,7 @@ static void map_doorbells(struct host *host)
 	void *p;
 
 	assert_int_equal(via_device_region_map(host->dev, VIA_REGION_BAR0, &map), 0);
-	p = mmap(NULL, HOST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, map.fd,
-		 MAP_OFFSET_DOORBELLS);
+	p = mmap(NULL, HOST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, map.fd, MAP_OFFSET_DOORBELLS);
 	assert_ptr_not_equal(p, MAP_FAILED);
 	host->doorbells = p;
 }
@@ -112,14 +111,14 @@ static void map_doorbells(struct host *host)
 void host_open(struct host *host, const char *options, unsigned int flags)
 {
 	struct via_mm *mm = flags & HOST_COPY_ONLY ? via_mm_get(&copy_mm) : via_mm_self();
-	const uint8_t command[] = { 0x06, 0x00 }; /* memory space, bus master */
-	struct via_error err = { 0 };
+	const uint8_t command[] = {0x06, 0x00}; /* memory space, bus master */
+	struct via_error err = {0};
 
 	if (host_create(host, options, &err, &host->dev) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(via_device_open(host->dev), 0);
-	host->memory = mmap(NULL, HOST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
+	host->memory =
+		mmap(NULL, HOST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(host->memory, MAP_FAILED);
 	assert_int_equal(via_space_new_mm(mm, &host->space), 0);
 	via_mm_put(mm);
@@ -128,9 +127,9 @@ void host_open(struct host *host, const char *options, unsigned int flags)
 				      HOST_MEMORY, VIA_PROT_READ | VIA_PROT_WRITE),
 			 0);
 	assert_int_equal(via_device_attach(host->dev, host->ioas), 0);
-	assert_int_equal(via_device_region_write(host->dev, VIA_REGION_CONFIG, 4, command,
-						 sizeof(command)),
-			 sizeof(command));
+	assert_int_equal(
+		via_device_region_write(host->dev, VIA_REGION_CONFIG, 4, command, sizeof(command)),
+		sizeof(command));
 	map_doorbells(host);
 	host->cid = 0;
 	host->used = 0;
@@ -210,7 +209,7 @@ void host_enable(struct host *host)
 void host_create_queues(struct host *host, uint16_t qid, uint32_t size)
 {
 	struct host_queue *q = &host->queues[qid];
-	struct nvme_sqe sqe = { .opcode = NVME_ADMIN_CREATE_CQ };
+	struct nvme_sqe sqe = {.opcode = NVME_ADMIN_CREATE_CQ};
 
 	init_queue(host, qid, size);
 	sqe.prp1 = via_cpu_to_le64(host_iova(q->cq));
@@ -260,7 +259,7 @@ static bool take(struct host *host, struct host_queue *q, struct nvme_cqe *ret_c
 
 bool host_poll(struct host *host, uint16_t qid, unsigned int ms, struct nvme_cqe *ret_cqe)
 {
-	static const struct timespec pause = { .tv_nsec = 10000 };
+	static const struct timespec pause = {.tv_nsec = 10000};
 	struct host_queue *q = &host->queues[qid];
 	struct timespec now, end;
 

@@ -22,8 +22,8 @@
 #define HOST_PAGE 4096u
 
 struct host_queue {
-	uint32_t size;	   /* of both queues */
-	uint64_t sq, cq;   /* offsets in memory */
+	uint32_t size;	 /* of both queues */
+	uint64_t sq, cq; /* offsets in memory */
 	uint32_t sq_tail, cq_head;
 	bool phase;
 };
@@ -33,8 +33,8 @@ struct host {
 	struct via_device *dev;
 	struct via_ioas *ioas;
 	struct via_space *space;
-	uint8_t *memory;  /* what the device sees from HOST_IOVA on */
-	uint64_t used;	  /* of memory */
+	uint8_t *memory;     /* what the device sees from HOST_IOVA on */
+	uint64_t used;	     /* of memory */
 	uint32_t *doorbells; /* mapped */
 	uint16_t cid;
 	struct host_queue queues[HOST_QUEUES];
