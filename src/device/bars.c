@@ -46,7 +46,7 @@ static int register_write(void *opaque, uint64_t offset, unsigned int size, uint
 	return VIA_BUS_OK;
 }
 
-/* Shared with programs that may access it at the same time: single copies of its width. */
+/* Shared with programs that access it at the same time: one access of the same width. */
 static int memory_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
 {
 	const struct via_bar *bar = opaque;
@@ -57,15 +57,15 @@ static int memory_read(void *opaque, uint64_t offset, unsigned int size, uint64_
 		*ret_value = __atomic_load_n(p, __ATOMIC_ACQUIRE);
 		break;
 	case 2:
-		*ret_value = via_le16_to_cpu(__atomic_load_n((const via_le16 *)(const void *)p,
+		*ret_value = VIA_SWAP_LE(16, __atomic_load_n((const uint16_t *)(const void *)p,
 							     __ATOMIC_ACQUIRE));
 		break;
 	case 4:
-		*ret_value = via_le32_to_cpu(__atomic_load_n((const via_le32 *)(const void *)p,
+		*ret_value = VIA_SWAP_LE(32, __atomic_load_n((const uint32_t *)(const void *)p,
 							     __ATOMIC_ACQUIRE));
 		break;
 	default:
-		*ret_value = via_le64_to_cpu(__atomic_load_n((const via_le64 *)(const void *)p,
+		*ret_value = VIA_SWAP_LE(64, __atomic_load_n((const uint64_t *)(const void *)p,
 							     __ATOMIC_ACQUIRE));
 		break;
 	}
@@ -82,15 +82,15 @@ static int memory_write(void *opaque, uint64_t offset, unsigned int size, uint64
 		__atomic_store_n(p, (uint8_t)value, __ATOMIC_RELEASE);
 		break;
 	case 2:
-		__atomic_store_n((via_le16 *)(void *)p, via_cpu_to_le16((uint16_t)value),
+		__atomic_store_n((uint16_t *)(void *)p, VIA_SWAP_LE(16, (uint16_t)value),
 				 __ATOMIC_RELEASE);
 		break;
 	case 4:
-		__atomic_store_n((via_le32 *)(void *)p, via_cpu_to_le32((uint32_t)value),
+		__atomic_store_n((uint32_t *)(void *)p, VIA_SWAP_LE(32, (uint32_t)value),
 				 __ATOMIC_RELEASE);
 		break;
 	default:
-		__atomic_store_n((via_le64 *)(void *)p, via_cpu_to_le64(value), __ATOMIC_RELEASE);
+		__atomic_store_n((uint64_t *)(void *)p, VIA_SWAP_LE(64, value), __ATOMIC_RELEASE);
 		break;
 	}
 	return VIA_BUS_OK;

@@ -29,12 +29,26 @@ static void set_memory(void *cookie, bool on)
 				via_device_doorbell_ring(dev, i);
 }
 
+/* A function masters the bus in D0 only. */
+static void update_dma(struct via_device *dev)
+{
+	via_dma_enable(dev->dma, dev->bus_master && !dev->low_power);
+}
+
 static void command_changed(void *cookie, uint16_t old, uint16_t now)
 {
 	struct via_device *dev = cookie;
 
 	dev->bus_master = now & COMMAND_BUS_MASTER;
-	via_dma_enable(dev->dma, dev->bus_master);
+	update_dma(dev);
+}
+
+static void power_changed(void *cookie, unsigned int old, unsigned int now)
+{
+	struct via_device *dev = cookie;
+
+	dev->low_power = now;
+	update_dma(dev);
 }
 
 static void reset_model(void *cookie, enum via_reset kind)
@@ -51,13 +65,14 @@ static void reset_model(void *cookie, enum via_reset kind)
 	pthread_mutex_unlock(&dev->model_lock);
 	pthread_rwlock_unlock(&dev->memory_lock);
 	/* A program finds the command register as it was (6.5). */
-	via_dma_enable(dev->dma, dev->bus_master);
+	update_dma(dev);
 	via_count(&dev->counters.resets);
 }
 
 static const struct via_config_ops config_ops = {
 	.memory = set_memory,
 	.command = command_changed,
+	.power = power_changed,
 	.reset = reset_model,
 };
 

@@ -89,6 +89,7 @@ struct via_device {
 	struct via_config *config;
 	struct via_dma *dma;
 	bool bus_master; /* config lock: Bus Master Enable as last told */
+	bool low_power;	 /* config lock: D1 to D3hot */
 	struct via_bar bars[VIA_PCI_BARS];
 
 	pthread_mutex_t open_lock;

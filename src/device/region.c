@@ -98,7 +98,7 @@ static unsigned int chunk_width(const struct via_bar *bar, uint64_t offset, uint
 {
 	unsigned int width = bar->io ? 4 : 8;
 
-	while (width > len || offset % width)
+	while (width > 1 && (width > len || offset % width))
 		width /= 2;
 	return width;
 }

@@ -674,6 +674,29 @@ static void test_work(void **state)
 	close(m->watched);
 }
 
+/* Attached to nothing: -EFAULT once the function may ask, -EPERM while it may not. */
+static void test_bus_master(void **state)
+{
+	struct via_device *dev = ((struct model *)*state)->dev;
+	struct via_dma *dma = via_device_dma(dev);
+	uint64_t pm = capability(dev, 1), express = capability(dev, 0x10);
+	char b;
+
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EPERM);
+	command(dev, 4, 0);
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EFAULT);
+	config_put(dev, pm + 4, 3);
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EPERM);
+	config_put(dev, pm + 4, 0);
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EFAULT);
+	config_put(dev, express + 8, 0x8000);
+	assert_int_equal(via_device_reset(dev), 0);
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EFAULT);
+	command(dev, 0, 4);
+	assert_int_equal(via_device_reset(dev), 0);
+	assert_int_equal(via_dma_read(dma, 0, &b, 1), -EPERM);
+}
+
 /* --- interrupts --- */
 
 static void test_msix(void **state)
@@ -796,6 +819,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_doorbell, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_doorbell_silent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_work, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bus_master, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_msix, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_intx_resample, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_storm, set_up, tear_down),
