@@ -77,8 +77,8 @@ static uint32_t capitalise(struct via_device *dev, const struct mailbox *m)
 
 static bool mailbox_doorbell(struct via_device *dev, void *model, unsigned int bar)
 {
-	via_le32 *bell = via_device_region_memory(dev, 0, 0x1000);
-	uint32_t tag = via_le32_to_cpu(__atomic_exchange_n(bell, (via_le32)0, __ATOMIC_ACQ_REL));
+	uint32_t *bell = via_device_region_memory(dev, 0, 0x1000); /* little-endian */
+	uint32_t tag = VIA_SWAP_LE(32, __atomic_exchange_n(bell, 0, __ATOMIC_ACQ_REL));
 	struct mailbox *m = model;
 
 	if (!tag)
@@ -92,9 +92,9 @@ static bool mailbox_doorbell(struct via_device *dev, void *model, unsigned int b
 
 static void mailbox_reset(struct via_device *dev, void *model, enum via_reset kind)
 {
-	via_le32 *bell = via_device_region_memory(dev, 0, 0x1000);
+	uint32_t *bell = via_device_region_memory(dev, 0, 0x1000);
 
-	__atomic_store_n(bell, (via_le32)0, __ATOMIC_RELAXED);
+	__atomic_store_n(bell, 0, __ATOMIC_RELAXED);
 	*(struct mailbox *)model = (struct mailbox){0};
 }
 

@@ -8,13 +8,12 @@
  * --fork, --exec and --scm use a container descriptor that was inherited by a
  * child, kept over exec, or received over a socket.
  */
-#include <errno.h>
+#include <err.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <linux/vfio.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,18 +41,6 @@ struct edu {
 	volatile uint8_t *bar; /* NULL: by pread and pwrite */
 };
 
-static void die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fprintf(stderr, "edu-driver: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
-	va_end(ap);
-	exit(1);
-}
-
 static uint32_t get(const struct edu *edu, uint64_t reg)
 {
 	uint32_t value;
@@ -61,7 +48,7 @@ static uint32_t get(const struct edu *edu, uint64_t reg)
 	if (edu->bar)
 		return *(const volatile uint32_t *)(edu->bar + reg);
 	if (pread(edu->device, &value, 4, (off_t)(edu->bar_offset + reg)) != 4)
-		die("reading register 0x%lx: %s", (unsigned long)reg, strerror(errno));
+		err(1, "reading register 0x%lx", (unsigned long)reg);
 	return value;
 }
 
@@ -70,14 +57,14 @@ static void put(const struct edu *edu, uint64_t reg, uint32_t value)
 	if (edu->bar)
 		*(volatile uint32_t *)(edu->bar + reg) = value;
 	else if (pwrite(edu->device, &value, 4, (off_t)(edu->bar_offset + reg)) != 4)
-		die("writing register 0x%lx: %s", (unsigned long)reg, strerror(errno));
+		err(1, "writing register 0x%lx", (unsigned long)reg);
 }
 
 static void wait_clear(const struct edu *edu, uint64_t reg, uint32_t bit)
 {
 	for (int i = 0; get(edu, reg) & bit; i++) {
 		if (i == 5000)
-			die("register 0x%lx stays busy", (unsigned long)reg);
+			errx(1, "register 0x%lx stays busy", (unsigned long)reg);
 		usleep(1000);
 	}
 }
@@ -105,7 +92,7 @@ static void set_irq(const struct edu *edu, uint32_t index, uint32_t flags, uint3
 		memcpy(u.set.data, &fd, sizeof(int32_t));
 	}
 	if (ioctl(edu->device, VFIO_DEVICE_SET_IRQS, &u.set))
-		die("VFIO_DEVICE_SET_IRQS index %u: %s", index, strerror(errno));
+		err(1, "VFIO_DEVICE_SET_IRQS index %u", index);
 }
 
 /* How often an interrupt came. */
@@ -115,7 +102,7 @@ static void report(const char *what, int fd, int timeout_ms)
 	uint64_t n = 0;
 
 	if (poll(&p, 1, timeout_ms) == 1 && read(fd, &n, sizeof(n)) != sizeof(n))
-		die("reading an eventfd: %s", strerror(errno));
+		err(1, "reading an eventfd");
 	printf("%s: %llu\n", what, (unsigned long long)n);
 }
 
@@ -127,7 +114,7 @@ static void find_group(const char *bdf, char *group, size_t len)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
 	n = readlink(path, link, sizeof(link) - 1);
 	if (n < 0)
-		die("%s: %s", path, strerror(errno));
+		err(1, "%s", path);
 	link[n] = '\0';
 	snprintf(group, len, "%s", basename(link));
 }
@@ -137,7 +124,7 @@ static int open_container(void)
 	int container = open("/dev/vfio/vfio", O_RDWR);
 
 	if (container < 0)
-		die("/dev/vfio/vfio: %s", strerror(errno));
+		err(1, "/dev/vfio/vfio");
 	return container;
 }
 
@@ -149,17 +136,17 @@ static int open_group(int container, const char *number)
 
 	if (ioctl(container, VFIO_GET_API_VERSION) != VFIO_API_VERSION ||
 	    ioctl(container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1)
-		die("the container has no type1 version 2 IOMMU");
+		errx(1, "the container has no type1 version 2 IOMMU");
 	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
 	group = open(path, O_RDWR);
 	if (group < 0)
-		die("%s: %s", path, strerror(errno));
+		err(1, "%s", path);
 	if (ioctl(group, VFIO_GROUP_GET_STATUS, &status) || !(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		die("group %s is not viable", number);
+		errx(1, "group %s is not viable", number);
 	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container))
-		die("VFIO_GROUP_SET_CONTAINER: %s", strerror(errno));
+		err(1, "VFIO_GROUP_SET_CONTAINER");
 	if (ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		die("VFIO_SET_IOMMU: %s", strerror(errno));
+		err(1, "VFIO_SET_IOMMU");
 	return group;
 }
 
@@ -174,20 +161,20 @@ static void open_device(struct edu *edu, int group, const char *bdf)
 
 	edu->device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
 	if (edu->device < 0)
-		die("device %s: %s", bdf, strerror(errno));
+		err(1, "device %s", bdf);
 	if (ioctl(edu->device, VFIO_DEVICE_GET_INFO, &info) ||
 	    ioctl(edu->device, VFIO_DEVICE_GET_REGION_INFO, &bar) ||
 	    ioctl(edu->device, VFIO_DEVICE_GET_REGION_INFO, &config))
-		die("device information: %s", strerror(errno));
+		err(1, "device information");
 	if (pread(edu->device, ids, 4, (off_t)config.offset) != 4 || ids[0] != 0x1234 ||
 	    ids[1] != 0x11e8)
-		die("%s is not an edu device", bdf);
+		errx(1, "%s is not an edu device", bdf);
 	/* Memory decoding, and bus mastering for DMA and MSI. */
 	if (pread(edu->device, &command, 2, (off_t)config.offset + 4) != 2)
-		die("reading the command register: %s", strerror(errno));
+		err(1, "reading the command register");
 	command |= 6;
 	if (pwrite(edu->device, &command, 2, (off_t)config.offset + 4) != 2)
-		die("writing the command register: %s", strerror(errno));
+		err(1, "writing the command register");
 	edu->bar_offset = bar.offset;
 	edu->bar_size = bar.size;
 	edu->bar = NULL;
@@ -195,7 +182,7 @@ static void open_device(struct edu *edu, int group, const char *bdf)
 		p = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, edu->device,
 			 (off_t)bar.offset);
 		if (p == MAP_FAILED)
-			die("mapping BAR 0: %s", strerror(errno));
+			err(1, "mapping BAR 0");
 		edu->bar = p;
 	}
 	printf("device %04x:%04x: %u regions, %u interrupts, BAR 0 of %llu bytes\n", ids[0], ids[1],
@@ -226,14 +213,14 @@ static void test_dma(const struct edu *edu, uint8_t *memory)
 	dma(edu, IOVA, CARD_BUFFER, DMA_LEN, 0);
 	dma(edu, CARD_BUFFER, IOVA + DMA_LEN, DMA_LEN, 2);
 	printf("dma of %u bytes to the card and back: %s\n", DMA_LEN,
-	       memcmp(memory, memory + DMA_LEN, DMA_LEN) ? "DIFFERENT" : "equal");
+	       memcmp(memory, memory + DMA_LEN, DMA_LEN) == 0 ? "equal" : "DIFFERENT");
 	memset(memory + DMA_LEN, 0, DMA_LEN);
 	dma(edu, CARD_BUFFER + 100, IOVA + DMA_LEN + 33, 1000, 2);
 	printf("dma of 1000 bytes at odd addresses: %s\n",
-	       memcmp(memory + 100, memory + DMA_LEN + 33, 1000) || memory[DMA_LEN + 32] ||
-			       memory[DMA_LEN + 1033]
-		       ? "DIFFERENT"
-		       : "equal");
+	       memcmp(memory + 100, memory + DMA_LEN + 33, 1000) == 0 &&
+			       !memory[DMA_LEN + 32] && !memory[DMA_LEN + 1033]
+		       ? "equal"
+		       : "DIFFERENT");
 }
 
 static void test_interrupts(const struct edu *edu)
@@ -244,7 +231,7 @@ static void test_interrupts(const struct edu *edu)
 		struct vfio_irq_info info = {.argsz = sizeof(info), .index = i};
 
 		if (ioctl(edu->device, VFIO_DEVICE_GET_IRQ_INFO, &info))
-			die("VFIO_DEVICE_GET_IRQ_INFO: %s", strerror(errno));
+			err(1, "VFIO_DEVICE_GET_IRQ_INFO");
 		printf("interrupt index %u: %u, flags 0x%x\n", i, info.count, info.flags);
 	}
 
@@ -298,15 +285,15 @@ static void run(int container, const char *number, const char *bdf)
 	struct edu edu;
 
 	if (memory == MAP_FAILED)
-		die("memory: %s", strerror(errno));
+		err(1, "memory");
 	open_device(&edu, group, bdf);
 	if (ioctl(container, VFIO_IOMMU_MAP_DMA, &map))
-		die("VFIO_IOMMU_MAP_DMA: %s", strerror(errno));
+		err(1, "VFIO_IOMMU_MAP_DMA");
 	test_registers(&edu);
 	test_dma(&edu, memory);
 	test_interrupts(&edu);
 	if (ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap))
-		die("VFIO_IOMMU_UNMAP_DMA: %s", strerror(errno));
+		err(1, "VFIO_IOMMU_UNMAP_DMA");
 	printf("unmapped %llu bytes\n", (unsigned long long)unmap.size);
 	munmap(memory, 2 * DMA_LEN);
 	if (edu.bar)
@@ -320,15 +307,16 @@ static void run(int container, const char *number, const char *bdf)
 /* Send, or with fd -1 receive, one descriptor. */
 static int pass_fd(int sock, int fd)
 {
-	char byte = 0, room[CMSG_SPACE(sizeof(int))] = {0};
+	_Alignas(struct cmsghdr) char room[CMSG_SPACE(sizeof(int))] = {0};
+	char byte = 0;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
 			     .msg_controllen = sizeof(room)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+	struct cmsghdr *head = (struct cmsghdr *)(void *)room;
 
 	if (fd < 0) {
-		if (recvmsg(sock, &msg, 0) != 1 || !(head = CMSG_FIRSTHDR(&msg)))
-			die("no descriptor received");
+		if (recvmsg(sock, &msg, 0) != 1 || !msg.msg_controllen)
+			errx(1, "no descriptor received");
 		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
 		return fd;
 	}
@@ -337,7 +325,7 @@ static int pass_fd(int sock, int fd)
 	head->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
 	if (sendmsg(sock, &msg, 0) != 1)
-		die("sending a descriptor: %s", strerror(errno));
+		err(1, "sending a descriptor");
 	return fd;
 }
 
@@ -350,16 +338,16 @@ static void run_in_child(const char *mode, const char *number, const char *bdf)
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock))
-		die("socketpair: %s", strerror(errno));
+		err(1, "socketpair");
 	pid = fork();
 	if (pid < 0)
-		die("fork: %s", strerror(errno));
+		err(1, "fork");
 	if (!pid) {
 		if (!strcmp(mode, "--exec")) {
 			snprintf(text, sizeof(text), "%d", container);
 			execl("/proc/self/exe", "edu-driver", "--container", text, bdf, number,
 			      (char *)NULL);
-			die("exec: %s", strerror(errno));
+			err(1, "exec");
 		}
 		run(scm ? pass_fd(sock[1], -1) : container, number, bdf);
 		_exit(0);
@@ -372,7 +360,7 @@ static void run_in_child(const char *mode, const char *number, const char *bdf)
 	close(sock[0]);
 	close(sock[1]);
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status))
-		die("the child failed");
+		errx(1, "the child failed");
 }
 
 int main(int argc, char **argv)
@@ -393,7 +381,7 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (argc - i < 1 || argc - i > 2 || argv[i][0] == '-')
-		die("usage: edu-driver [--fork|--exec|--scm] [--loop N] BDF [GROUP]");
+		errx(1, "usage: edu-driver [--fork|--exec|--scm] [--loop N] BDF [GROUP]");
 	if (argc - i == 2)
 		snprintf(number, sizeof(number), "%s", argv[i + 1]);
 	else
