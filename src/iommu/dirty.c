@@ -8,8 +8,8 @@
 
 int via_dirty_bitmap_check(const struct via_vfio_bitmap *bitmap, uint64_t size)
 {
-	/* The highest address of a program on x86-64 with four-level paging, and more elsewhere. */
-	const uint64_t top = (uint64_t)0x7ffffffff000;
+	/* The end of a program's addresses on x86-64 with five-level paging. */
+	const uint64_t top = ((uint64_t)1 << 56) - 4096;
 	uint64_t pages, end;
 
 	if (__builtin_add_overflow(bitmap->data, bitmap->size, &end) || end > top)

@@ -153,6 +153,7 @@ static void test_fd_space_errors(void **state)
 	assert_int_equal(via_store_new(space, 3 * PAGE, 2 * PAGE, RW, &store), -EFAULT);
 	assert_int_equal(via_store_new(space, UINT64_MAX - PAGE, 2 * PAGE, RW, &store), -EOVERFLOW);
 	assert_int_equal(via_store_new(space, UINT64_MAX - PAGE, PAGE, RW, &store), -EFAULT);
+	assert_int_equal(via_store_new(space, UINT64_MAX - PAGE + 1, PAGE, RW, &store), -EFAULT);
 	via_space_put(space);
 	(void)close(fd);
 	(void)close(ro);
