@@ -7,58 +7,58 @@
  * bt puts the old carry into CF, for the operations that use or keep it; lahf
  * and seto collect the six status flags without touching the stack.
  */
-#define OPERATE(text, modifier, a, b, carry, ax)                                     \
-	__asm__("btl $0, %k[cf]\n\t" text "\n\tlahf\n\tseto %%al"                     \
-		: [a] "+r"(a), "=&a"(ax)                                             \
-		: [b] "c"(b), [cf] "r"(carry)                                        \
+#define OPERATE(text, modifier, a, b, carry, ax)                  \
+	__asm__("btl $0, %k[cf]\n\t" text "\n\tlahf\n\tseto %%al" \
+		: [a] "+r"(a), "=&a"(ax)                          \
+		: [b] "c"(b), [cf] "r"(carry)                     \
 		: "cc")
 
-#define BINARY(name)                                                                          \
-	switch (size) {                                                                       \
-	case 1:                                                                               \
-		OPERATE(name "b %b[b], %b[a]", b, a, b, carry, ax);                           \
-		break;                                                                        \
-	case 2:                                                                               \
-		OPERATE(name "w %w[b], %w[a]", w, a, b, carry, ax);                           \
-		break;                                                                        \
-	case 4:                                                                               \
-		OPERATE(name "l %k[b], %k[a]", k, a, b, carry, ax);                           \
-		break;                                                                        \
-	default:                                                                              \
-		OPERATE(name "q %q[b], %q[a]", q, a, b, carry, ax);                           \
-	}                                                                                     \
+#define BINARY(name)                                                \
+	switch (size) {                                             \
+	case 1:                                                     \
+		OPERATE(name "b %b[b], %b[a]", b, a, b, carry, ax); \
+		break;                                              \
+	case 2:                                                     \
+		OPERATE(name "w %w[b], %w[a]", w, a, b, carry, ax); \
+		break;                                              \
+	case 4:                                                     \
+		OPERATE(name "l %k[b], %k[a]", k, a, b, carry, ax); \
+		break;                                              \
+	default:                                                    \
+		OPERATE(name "q %q[b], %q[a]", q, a, b, carry, ax); \
+	}                                                           \
 	break
 
-#define UNARY(name)                                                  \
-	switch (size) {                                              \
-	case 1:                                                      \
-		OPERATE(name "b %b[a]", b, a, b, carry, ax);         \
-		break;                                               \
-	case 2:                                                      \
-		OPERATE(name "w %w[a]", w, a, b, carry, ax);         \
-		break;                                               \
-	case 4:                                                      \
-		OPERATE(name "l %k[a]", k, a, b, carry, ax);         \
-		break;                                               \
-	default:                                                     \
-		OPERATE(name "q %q[a]", q, a, b, carry, ax);         \
-	}                                                            \
+#define UNARY(name)                                          \
+	switch (size) {                                      \
+	case 1:                                              \
+		OPERATE(name "b %b[a]", b, a, b, carry, ax); \
+		break;                                       \
+	case 2:                                              \
+		OPERATE(name "w %w[a]", w, a, b, carry, ax); \
+		break;                                       \
+	case 4:                                              \
+		OPERATE(name "l %k[a]", k, a, b, carry, ax); \
+		break;                                       \
+	default:                                             \
+		OPERATE(name "q %q[a]", q, a, b, carry, ax); \
+	}                                                    \
 	break
 
-#define SHIFT(name)                                                  \
-	switch (size) {                                              \
-	case 1:                                                      \
-		OPERATE(name "b %%cl, %b[a]", b, a, b, carry, ax);   \
-		break;                                               \
-	case 2:                                                      \
-		OPERATE(name "w %%cl, %w[a]", w, a, b, carry, ax);   \
-		break;                                               \
-	case 4:                                                      \
-		OPERATE(name "l %%cl, %k[a]", k, a, b, carry, ax);   \
-		break;                                               \
-	default:                                                     \
-		OPERATE(name "q %%cl, %q[a]", q, a, b, carry, ax);   \
-	}                                                            \
+#define SHIFT(name)                                                \
+	switch (size) {                                            \
+	case 1:                                                    \
+		OPERATE(name "b %%cl, %b[a]", b, a, b, carry, ax); \
+		break;                                             \
+	case 2:                                                    \
+		OPERATE(name "w %%cl, %w[a]", w, a, b, carry, ax); \
+		break;                                             \
+	case 4:                                                    \
+		OPERATE(name "l %%cl, %k[a]", k, a, b, carry, ax); \
+		break;                                             \
+	default:                                                   \
+		OPERATE(name "q %%cl, %q[a]", q, a, b, carry, ax); \
+	}                                                          \
 	break
 
 uint64_t via_alu(enum via_alu op, unsigned int size, uint64_t a, uint64_t b, uint64_t *flags)

@@ -2,25 +2,12 @@
 #include "preload/decode.h"
 
 #include "preload/alu.h"
+#include "preload/job.h"
 #include "preload/sys.h"
-#include "preload/xstate.h"
-
-#include <Zydis/Zydis.h>
 
 #include <asm/prctl.h>
 #include <errno.h>
 #include <string.h>
-
-struct job {
-	ucontext_t *uc;
-	const struct via_emulate_ops *ops;
-	void *cookie;
-	struct via_emulate_fault *fault;
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	unsigned int n_ops; /* written in the instruction, without a mask register */
-	uint64_t flags;
-};
 
 /* Registers ------------------------------------------------------------------ */
 
@@ -42,13 +29,13 @@ static uint64_t sign_extend(uint64_t v, unsigned int size)
 	return size >= 8 ? v : (uint64_t)((int64_t)(v << shift) >> shift);
 }
 
-static uint64_t gpr(const struct job *j, unsigned int n)
+static uint64_t gpr(const struct via_job *j, unsigned int n)
 {
 	return (uint64_t)j->uc->uc_mcontext.gregs[greg_of[n]];
 }
 
 /* Writing 4 bytes clears the upper half, 1 and 2 leave the rest. */
-static void gpr_set(struct job *j, unsigned int n, unsigned int size, uint64_t v)
+static void gpr_set(struct via_job *j, unsigned int n, unsigned int size, uint64_t v)
 {
 	uint64_t mask = size_mask(size);
 
@@ -79,23 +66,6 @@ static bool gpr_number(ZydisRegister reg, unsigned int *ret_n, unsigned int *ret
 	return true;
 }
 
-static bool vector_number(ZydisRegister reg, unsigned int *ret_n, unsigned int *ret_len)
-{
-	if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM31) {
-		*ret_n = (unsigned int)reg - ZYDIS_REGISTER_XMM0;
-		*ret_len = 16;
-	} else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM31) {
-		*ret_n = (unsigned int)reg - ZYDIS_REGISTER_YMM0;
-		*ret_len = 32;
-	} else if (reg >= ZYDIS_REGISTER_ZMM0 && reg <= ZYDIS_REGISTER_ZMM31) {
-		*ret_n = (unsigned int)reg - ZYDIS_REGISTER_ZMM0;
-		*ret_len = 64;
-	} else {
-		return false;
-	}
-	return true;
-}
-
 /* Memory ----------------------------------------------------------------------- */
 
 static uint64_t segment_base(ZydisRegister segment)
@@ -109,7 +79,7 @@ static uint64_t segment_base(ZydisRegister segment)
 	return base;
 }
 
-static bool effective_address(const struct job *j, const ZydisDecodedOperand *op, uint64_t *ret)
+bool via_job_address(const struct via_job *j, const ZydisDecodedOperand *op, uint64_t *ret)
 {
 	uint64_t addr = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
 	unsigned int n, shift;
@@ -134,7 +104,7 @@ static bool effective_address(const struct job *j, const ZydisDecodedOperand *op
 	return true;
 }
 
-static int load(struct job *j, uint64_t addr, unsigned int size, uint64_t *v)
+static int load(struct via_job *j, uint64_t addr, unsigned int size, uint64_t *v)
 {
 	int err = j->ops->read(j->cookie, addr, size, v);
 
@@ -145,7 +115,7 @@ static int load(struct job *j, uint64_t addr, unsigned int size, uint64_t *v)
 	return err;
 }
 
-static int store(struct job *j, uint64_t addr, unsigned int size, uint64_t v)
+static int store(struct via_job *j, uint64_t addr, unsigned int size, uint64_t v)
 {
 	int err = j->ops->write(j->cookie, addr, size, v & size_mask(size));
 
@@ -154,7 +124,7 @@ static int store(struct job *j, uint64_t addr, unsigned int size, uint64_t v)
 	return err;
 }
 
-static int load_bytes(struct job *j, uint64_t addr, unsigned int len, uint8_t *bytes)
+int via_job_load(struct via_job *j, uint64_t addr, unsigned int len, uint8_t *bytes)
 {
 	for (unsigned int done = 0; done < len;) {
 		unsigned int part = len - done < 8 ? len - done : 8;
@@ -169,7 +139,7 @@ static int load_bytes(struct job *j, uint64_t addr, unsigned int len, uint8_t *b
 	return 0;
 }
 
-static int store_bytes(struct job *j, uint64_t addr, unsigned int len, const uint8_t *bytes)
+int via_job_store(struct via_job *j, uint64_t addr, unsigned int len, const uint8_t *bytes)
 {
 	for (unsigned int done = 0; done < len;) {
 		unsigned int part = len - done < 8 ? len - done : 8;
@@ -188,7 +158,7 @@ static int store_bytes(struct job *j, uint64_t addr, unsigned int len, const uin
 /* Operands ----------------------------------------------------------------------- */
 
 /* Any operand of 1 to 8 bytes as a value. */
-static int get(struct job *j, const ZydisDecodedOperand *op, uint64_t *v)
+static int get(struct via_job *j, const ZydisDecodedOperand *op, uint64_t *v)
 {
 	unsigned int n, shift, size = op->size / 8;
 	uint64_t addr;
@@ -203,7 +173,7 @@ static int get(struct job *j, const ZydisDecodedOperand *op, uint64_t *v)
 		*v = (gpr(j, n) >> shift) & size_mask(size);
 		return 0;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
-		if (size > 8 || !effective_address(j, op, &addr))
+		if (size > 8 || !via_job_address(j, op, &addr))
 			return -ENOSYS;
 		return load(j, addr, size, v);
 	default:
@@ -212,7 +182,7 @@ static int get(struct job *j, const ZydisDecodedOperand *op, uint64_t *v)
 }
 
 /* Whether put() can write to op at all: asked before a read with side effects. */
-static bool can_put(const struct job *j, const ZydisDecodedOperand *op)
+static bool can_put(const struct via_job *j, const ZydisDecodedOperand *op)
 {
 	unsigned int n, shift;
 	uint64_t addr;
@@ -220,16 +190,16 @@ static bool can_put(const struct job *j, const ZydisDecodedOperand *op)
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
 		return gpr_number(op->reg.value, &n, &shift);
 	return op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->size <= 64 &&
-	       effective_address(j, op, &addr);
+	       via_job_address(j, op, &addr);
 }
 
-static int put(struct job *j, const ZydisDecodedOperand *op, uint64_t v)
+static int put(struct via_job *j, const ZydisDecodedOperand *op, uint64_t v)
 {
 	unsigned int n, shift, size = op->size / 8;
 	uint64_t addr;
 
 	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		if (!effective_address(j, op, &addr))
+		if (!via_job_address(j, op, &addr))
 			return -ENOSYS;
 		return store(j, addr, size, v);
 	}
@@ -277,7 +247,7 @@ static bool condition(uint64_t flags, unsigned int code)
 
 /* Instructions --------------------------------------------------------------------- */
 
-static int do_move(struct job *j, bool extend_sign, bool swap)
+static int do_move(struct via_job *j, bool extend_sign, bool swap)
 {
 	unsigned int from = j->op[1].size / 8, to = j->op[0].size / 8;
 	uint64_t v;
@@ -296,7 +266,7 @@ static int do_move(struct job *j, bool extend_sign, bool swap)
 }
 
 /* dst = dst OP src; compare only: dst stays. */
-static int do_binary(struct job *j, enum via_alu alu, bool compare)
+static int do_binary(struct via_job *j, enum via_alu alu, bool compare)
 {
 	uint64_t a, b = 0, flags = j->flags;
 	int err;
@@ -316,7 +286,7 @@ static int do_binary(struct job *j, enum via_alu alu, bool compare)
 	return err;
 }
 
-static int do_not(struct job *j)
+static int do_not(struct via_job *j)
 {
 	uint64_t v;
 	int err = get(j, &j->op[0], &v);
@@ -324,7 +294,7 @@ static int do_not(struct job *j)
 	return err ? err : put(j, &j->op[0], ~v);
 }
 
-static int do_exchange(struct job *j, bool add)
+static int do_exchange(struct via_job *j, bool add)
 {
 	uint64_t a, b, flags = j->flags, sum;
 	int err = get(j, &j->op[0], &a);
@@ -348,7 +318,7 @@ static int do_exchange(struct job *j, bool add)
 }
 
 /* The write cycle happens in both outcomes, as on the processor. */
-static int do_compare_exchange(struct job *j)
+static int do_compare_exchange(struct via_job *j)
 {
 	unsigned int size = j->op[0].size / 8;
 	uint64_t acc = gpr(j, RAX) & size_mask(size), old, src, flags = j->flags;
@@ -368,13 +338,13 @@ static int do_compare_exchange(struct job *j)
 	return 0;
 }
 
-static int do_bit(struct job *j, ZydisMnemonic what)
+static int do_bit(struct via_job *j, ZydisMnemonic what)
 {
 	unsigned int size = j->op[0].size / 8, bits = size * 8;
 	uint64_t addr, bit, v, mask;
 	int err;
 
-	if (j->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY || !effective_address(j, &j->op[0], &addr))
+	if (j->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY || !via_job_address(j, &j->op[0], &addr))
 		return -ENOSYS;
 	err = get(j, &j->op[1], &bit);
 	if (err)
@@ -401,7 +371,7 @@ static int do_bit(struct job *j, ZydisMnemonic what)
 	return store(j, addr, size, v);
 }
 
-static int do_multiply(struct job *j)
+static int do_multiply(struct via_job *j)
 {
 	uint64_t a, b, flags = j->flags;
 	unsigned int size = j->op[0].size / 8;
@@ -420,7 +390,7 @@ static int do_multiply(struct job *j)
 	return put(j, &j->op[0], a);
 }
 
-static int do_conditional(struct job *j, bool set)
+static int do_conditional(struct via_job *j, bool set)
 {
 	bool yes = condition(j->flags, j->insn.opcode);
 	uint64_t v;
@@ -436,7 +406,7 @@ static int do_conditional(struct job *j, bool set)
 	return err ? err : put(j, &j->op[0], v);
 }
 
-static int do_push(struct job *j)
+static int do_push(struct via_job *j)
 {
 	unsigned int size = j->op[0].size / 8;
 	uint64_t v;
@@ -449,7 +419,7 @@ static int do_push(struct job *j)
 	return err;
 }
 
-static int do_movdir64b(struct job *j)
+static int do_movdir64b(struct via_job *j)
 {
 	uint64_t from, to;
 	uint8_t bytes[64];
@@ -457,27 +427,27 @@ static int do_movdir64b(struct job *j)
 	int err;
 
 	if (j->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		if (!effective_address(j, &j->op[0], &to))
+		if (!via_job_address(j, &j->op[0], &to))
 			return -ENOSYS;
 	} else {
 		if (!gpr_number(j->op[0].reg.value, &n, &shift))
 			return -ENOSYS;
 		to = gpr(j, n) & size_mask(j->insn.address_width / 8);
 	}
-	if (j->op[1].type != ZYDIS_OPERAND_TYPE_MEMORY || !effective_address(j, &j->op[1], &from))
+	if (j->op[1].type != ZYDIS_OPERAND_TYPE_MEMORY || !via_job_address(j, &j->op[1], &from))
 		return -ENOSYS;
-	err = load_bytes(j, from, sizeof(bytes), bytes);
-	return err ? err : store_bytes(j, to, sizeof(bytes), bytes);
+	err = via_job_load(j, from, sizeof(bytes), bytes);
+	return err ? err : via_job_store(j, to, sizeof(bytes), bytes);
 }
 
 /* String instructions, with their repeat prefix. */
-static int do_string(struct job *j, char kind)
+static int do_string(struct via_job *j, char kind)
 {
 	unsigned int size = kind == 'l' ? j->op[1].size / 8 : j->op[0].size / 8;
 	unsigned int width = j->insn.address_width / 8;
 	uint64_t step = j->flags & 1 << 10 ? -(uint64_t)size : size, source_base;
-	bool rep = j->insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-					 ZYDIS_ATTRIB_HAS_REPNE);
+	bool rep = j->insn.attributes &
+		   (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 	uint64_t mask = size_mask(width);
 
 	if (kind == 's')
@@ -507,167 +477,9 @@ static int do_string(struct job *j, char kind)
 	return 0;
 }
 
-/* Vector moves ------------------------------------------------------------------------ */
-
-static bool vex(const struct job *j)
-{
-	return j->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
-	       j->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
-}
-
-static void *fpstate(struct job *j)
-{
-	return j->uc->uc_mcontext.fpregs;
-}
-
-/* One register, one memory operand; a load of less than 16 bytes clears up to 16. */
-static int do_vector_move(struct job *j)
-{
-	const ZydisDecodedOperand *reg, *mem;
-	uint8_t bytes[64] = {0};
-	unsigned int n, reg_len, len;
-	bool is_load = j->op[1].type == ZYDIS_OPERAND_TYPE_MEMORY;
-	uint64_t addr;
-	int err;
-
-	if (j->n_ops != 2)
-		return -ENOSYS;
-	reg = &j->op[is_load ? 0 : 1];
-	mem = &j->op[is_load ? 1 : 0];
-	len = mem->size / 8;
-	if (mem->type != ZYDIS_OPERAND_TYPE_MEMORY || reg->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-	    len > sizeof(bytes) || !vector_number(reg->reg.value, &n, &reg_len) ||
-	    !effective_address(j, mem, &addr) || !via_xstate_get(fpstate(j), n, len, bytes))
-		return -ENOSYS;
-	if (!is_load)
-		return store_bytes(j, addr, len, bytes);
-	memset(bytes, 0, sizeof(bytes));
-	err = load_bytes(j, addr, len, bytes);
-	if (!err)
-		via_xstate_set(fpstate(j), n, len < 16 ? 16 : len, bytes, vex(j));
-	return err;
-}
-
-/* movlps, movhps and their kin: 8 bytes at first of the register, the rest from the other source. */
-static int do_vector_half(struct job *j, unsigned int first)
-{
-	unsigned int n, len, source;
-	uint8_t bytes[16];
-	uint64_t addr;
-	int err;
-
-	if (j->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		if (!vector_number(j->op[1].reg.value, &n, &len) ||
-		    !effective_address(j, &j->op[0], &addr) ||
-		    !via_xstate_get(fpstate(j), n, sizeof(bytes), bytes))
-			return -ENOSYS;
-		return store_bytes(j, addr, 8, bytes + first);
-	}
-	source = j->n_ops > 2 ? 1 : 0;
-	if (!vector_number(j->op[source].reg.value, &n, &len) ||
-	    !via_xstate_get(fpstate(j), n, sizeof(bytes), bytes) ||
-	    !vector_number(j->op[0].reg.value, &n, &len) ||
-	    j->op[source + 1].type != ZYDIS_OPERAND_TYPE_MEMORY ||
-	    !effective_address(j, &j->op[source + 1], &addr))
-		return -ENOSYS;
-	err = load_bytes(j, addr, 8, bytes + first);
-	if (!err)
-		via_xstate_set(fpstate(j), n, sizeof(bytes), bytes, vex(j));
-	return err;
-}
-
-static int do_broadcast(struct job *j)
-{
-	uint8_t bytes[64];
-	unsigned int n, reg_len, len = j->op[1].size / 8;
-	uint64_t addr;
-	int err;
-
-	if (j->n_ops != 2 || j->op[1].type != ZYDIS_OPERAND_TYPE_MEMORY ||
-	    !vector_number(j->op[0].reg.value, &n, &reg_len) || !len || len > reg_len ||
-	    !via_xstate_get(fpstate(j), n, reg_len, bytes) ||
-	    !effective_address(j, &j->op[1], &addr))
-		return -ENOSYS;
-	err = load_bytes(j, addr, len, bytes);
-	if (err)
-		return err;
-	for (unsigned int i = len; i < reg_len; i++)
-		bytes[i] = bytes[i - len];
-	via_xstate_set(fpstate(j), n, reg_len, bytes, true);
-	return 0;
-}
-
 /* Dispatch ------------------------------------------------------------------------------ */
 
-static int vector(struct job *j)
-{
-	if (j->insn.avx.mask.reg != ZYDIS_REGISTER_NONE &&
-	    j->insn.avx.mask.reg != ZYDIS_REGISTER_K0)
-		return -ENOSYS;
-
-	switch (j->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_MOVAPS:
-	case ZYDIS_MNEMONIC_MOVAPD:
-	case ZYDIS_MNEMONIC_MOVUPS:
-	case ZYDIS_MNEMONIC_MOVUPD:
-	case ZYDIS_MNEMONIC_MOVDQA:
-	case ZYDIS_MNEMONIC_MOVDQU:
-	case ZYDIS_MNEMONIC_LDDQU:
-	case ZYDIS_MNEMONIC_MOVNTDQ:
-	case ZYDIS_MNEMONIC_MOVNTDQA:
-	case ZYDIS_MNEMONIC_MOVNTPS:
-	case ZYDIS_MNEMONIC_MOVNTPD:
-	case ZYDIS_MNEMONIC_MOVSS:
-	case ZYDIS_MNEMONIC_MOVSD:
-	case ZYDIS_MNEMONIC_MOVD:
-	case ZYDIS_MNEMONIC_MOVQ:
-	case ZYDIS_MNEMONIC_VMOVAPS:
-	case ZYDIS_MNEMONIC_VMOVAPD:
-	case ZYDIS_MNEMONIC_VMOVUPS:
-	case ZYDIS_MNEMONIC_VMOVUPD:
-	case ZYDIS_MNEMONIC_VMOVDQA:
-	case ZYDIS_MNEMONIC_VMOVDQA32:
-	case ZYDIS_MNEMONIC_VMOVDQA64:
-	case ZYDIS_MNEMONIC_VMOVDQU:
-	case ZYDIS_MNEMONIC_VMOVDQU8:
-	case ZYDIS_MNEMONIC_VMOVDQU16:
-	case ZYDIS_MNEMONIC_VMOVDQU32:
-	case ZYDIS_MNEMONIC_VMOVDQU64:
-	case ZYDIS_MNEMONIC_VLDDQU:
-	case ZYDIS_MNEMONIC_VMOVNTDQ:
-	case ZYDIS_MNEMONIC_VMOVNTDQA:
-	case ZYDIS_MNEMONIC_VMOVNTPS:
-	case ZYDIS_MNEMONIC_VMOVNTPD:
-	case ZYDIS_MNEMONIC_VMOVSS:
-	case ZYDIS_MNEMONIC_VMOVSD:
-	case ZYDIS_MNEMONIC_VMOVD:
-	case ZYDIS_MNEMONIC_VMOVQ:
-		return do_vector_move(j);
-	case ZYDIS_MNEMONIC_MOVLPS:
-	case ZYDIS_MNEMONIC_MOVLPD:
-	case ZYDIS_MNEMONIC_VMOVLPS:
-	case ZYDIS_MNEMONIC_VMOVLPD:
-		return do_vector_half(j, 0);
-	case ZYDIS_MNEMONIC_MOVHPS:
-	case ZYDIS_MNEMONIC_MOVHPD:
-	case ZYDIS_MNEMONIC_VMOVHPS:
-	case ZYDIS_MNEMONIC_VMOVHPD:
-		return do_vector_half(j, 8);
-	case ZYDIS_MNEMONIC_VBROADCASTSS:
-	case ZYDIS_MNEMONIC_VBROADCASTSD:
-	case ZYDIS_MNEMONIC_VBROADCASTF128:
-	case ZYDIS_MNEMONIC_VBROADCASTI128:
-	case ZYDIS_MNEMONIC_VPBROADCASTB:
-	case ZYDIS_MNEMONIC_VPBROADCASTW:
-	case ZYDIS_MNEMONIC_VPBROADCASTD:
-	case ZYDIS_MNEMONIC_VPBROADCASTQ:
-		return do_broadcast(j);
-	default:
-		return -ENOSYS;
-	}
-}
-
-static int integer(struct job *j)
+static int integer(struct via_job *j)
 {
 	switch (j->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
@@ -765,7 +577,7 @@ static int integer(struct job *j)
  * The instruction's bytes are executable and were just fetched; what lies
  * after its end may not be there, so a page is crossed only when needed.
  */
-static bool decode(struct job *j, uint64_t rip)
+static bool decode(struct via_job *j, uint64_t rip)
 {
 	ZydisDecoder decoder;
 	ZydisDecoderContext context;
@@ -775,11 +587,11 @@ static bool decode(struct job *j, uint64_t rip)
 				   : ZYDIS_MAX_INSTRUCTION_LENGTH;
 	ZyanStatus status;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
-					   ZYDIS_STACK_WIDTH_64)))
+	if (!ZYAN_SUCCESS(
+		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
 		return false;
-	status = ZydisDecoderDecodeInstruction(&decoder, &context, (const void *)rip, len,
-					       &j->insn);
+	status =
+		ZydisDecoderDecodeInstruction(&decoder, &context, (const void *)rip, len, &j->insn);
 	if (status == ZYDIS_STATUS_NO_MORE_DATA && len < ZYDIS_MAX_INSTRUCTION_LENGTH)
 		status = ZydisDecoderDecodeInstruction(&decoder, &context, (const void *)rip,
 						       ZYDIS_MAX_INSTRUCTION_LENGTH, &j->insn);
@@ -796,7 +608,7 @@ static bool decode(struct job *j, uint64_t rip)
 int via_emulate(ucontext_t *uc, const struct via_emulate_ops *ops, void *cookie,
 		struct via_emulate_fault *ret_fault)
 {
-	struct job j = {.uc = uc, .ops = ops, .cookie = cookie, .fault = ret_fault};
+	struct via_job j = {.uc = uc, .ops = ops, .cookie = cookie, .fault = ret_fault};
 	greg_t *gregs = uc->uc_mcontext.gregs;
 	int err;
 
@@ -809,7 +621,7 @@ int via_emulate(ucontext_t *uc, const struct via_emulate_ops *ops, void *cookie,
 	else
 		err = integer(&j);
 	if (err == -ENOSYS)
-		err = vector(&j);
+		err = via_job_vector(&j);
 	if (err)
 		return err;
 	gregs[REG_EFL] = (greg_t)j.flags;

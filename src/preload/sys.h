@@ -35,20 +35,20 @@ static inline long via_sys6(long nr, long a, long b, long c, long d, long e, lon
 	via_sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define VIA_SYS_PICK(_1, _2, _3, _4, _5, _6, _7, name, ...) name
 /* via_sys(name, arguments...): at least one argument */
-#define via_sys(...)                                                                      \
-	VIA_SYS_PICK(__VA_ARGS__, VIA_SYS_6, VIA_SYS_5, VIA_SYS_4, VIA_SYS_3, VIA_SYS_2,  \
-		     VIA_SYS_1, VIA_SYS_0)                                                \
+#define via_sys(...)                                                                     \
+	VIA_SYS_PICK(__VA_ARGS__, VIA_SYS_6, VIA_SYS_5, VIA_SYS_4, VIA_SYS_3, VIA_SYS_2, \
+		     VIA_SYS_1, VIA_SYS_0)                                               \
 	(__VA_ARGS__)
 
 /* libc's convention from the kernel's. */
-#define via_ret(value)                            \
-	({                                        \
-		long _ret = (value);              \
-		if (_ret < 0 && _ret >= -4095) {  \
-			errno = (int)-_ret;       \
-			_ret = -1;                \
-		}                                 \
-		_ret;                             \
+#define via_ret(value)                           \
+	({                                       \
+		long _ret = (value);             \
+		if (_ret < 0 && _ret >= -4095) { \
+			errno = (int)-_ret;      \
+			_ret = -1;               \
+		}                                \
+		_ret;                            \
 	})
 
 #endif

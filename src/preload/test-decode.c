@@ -245,8 +245,7 @@ static const struct form {
 	enum setup setup;
 } forms[] = {
 #define ENTRY(id, kind, setup, insn) {insn, form_##id, KIND_##kind, setup},
-	FORMS(ENTRY)
-};
+	FORMS(ENTRY)};
 
 /* The backend: the page's copy, or memory as it is ------------------------------- */
 
@@ -327,8 +326,8 @@ static uint64_t rnd(void)
 
 static uint64_t interesting(void)
 {
-	static const uint64_t edge[] = {0,	    1,		0x7f,	    0x80,      0xff,
-					0x7fff,	    0x8000,	0xffff,	    0x7fffffff, 0x80000000,
+	static const uint64_t edge[] = {0,	    1,	       0x7f,	   0x80,       0xff,
+					0x7fff,	    0x8000,    0xffff,	   0x7fffffff, 0x80000000,
 					0xffffffff, INT64_MAX, 1ull << 63, UINT64_MAX};
 
 	return rnd() % 3 ? rnd() : edge[rnd() % (sizeof(edge) / sizeof(edge[0]))];
@@ -528,8 +527,8 @@ static void test_refusals(void **state)
 static void test_page_end(void **state)
 {
 	static const uint8_t code[] = {0x8b, 0x07, 0xc3}; /* mov (%rdi), %eax; ret */
-	uint8_t *text = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	uint8_t *text =
+		mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t value = 0xabcd1234, (*fn)(void *);
 
 	take_signals();

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Offsets in the frame: the 512 bytes of fxsave, of which the end is the kernel's, then the header. */
+/* Offsets in the frame: the 512 bytes of fxsave, of which the end is the kernel's, then the header.
+ */
 enum {
 	XMM_OFFSET = 160,
 	SW_OFFSET = 464, /* u32 magic, u32 extended size, u64 features, u32 xstate size */
@@ -99,7 +100,10 @@ static void make_live(uint8_t *fp, uint8_t *live, unsigned int component)
 	if (component == SSE)
 		memset(fp + XMM_OFFSET, 0, 256);
 	else if (component_offset(fp, component, &at))
-		memset(fp + at, 0, component == YMM_HIGH ? 256 : component == ZMM_HIGH ? 512 : 1024);
+		memset(fp + at, 0,
+		       component == YMM_HIGH   ? 256
+		       : component == ZMM_HIGH ? 512
+					       : 1024);
 	*live = (uint8_t)(*live | 1u << component);
 }
 

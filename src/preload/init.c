@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading and fork. Starts no thread and opens nothing. */
+#include "preload/client.h"
+#include "preload/exec.h"
+#include "preload/maps.h"
+#include "preload/real.h"
+#include "preload/signals.h"
+
+#include <pthread.h>
+
+static void after_fork(void)
+{
+	via_client_after_fork();
+	via_signals_after_fork();
+	via_maps_after_fork();
+}
+
+__attribute__((constructor)) static void init(void)
+{
+	via_real_init();
+	if (!via_client_present())
+		return;
+	via_exec_init();
+	pthread_atfork(NULL, NULL, after_fork);
+}

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap and its kin. A region's register areas are mapped without access and
+ * its other areas are shared pages of the region's memfd. The table of pieces
+ * follows every change of the address space that touches them; the fault
+ * handler reads it under a sequence count, so writers keep signals away.
+ */
+#include "preload/maps.h"
+
+#include "preload/doorbell.h"
+#include "preload/lock.h"
+#include "preload/ours.h"
+#include "preload/real.h"
+#include "preload/signals.h"
+#include "preload/sys.h"
+
+#include <viaduct/pci.h>
+
+#include <errno.h>
+
+enum { MAX_PIECES = 2048, MAX_MAPPINGS = 512, MAX_AREAS = 128, PAGE = 4096 };
+
+/* One mmap of a region, until its last piece is unmapped. */
+struct mapping {
+	uint32_t n_pieces;   /* lock; 0: free */
+	int hidden;	     /* lock: keeps the device open, as a kernel's mapping does */
+	uint64_t id;	     /* atomic: the host's handle... */
+	uint64_t generation; /* atomic: ...in the process of this generation */
+	uint64_t offset, len;
+	int prot, flags; /* as asked, to ask again in a forked child */
+};
+
+static struct via_lock lock;
+/* Odd while a writer is at work. Atomic. */
+static uint64_t sequence;
+/* lock; read by the fault handler between two looks at the sequence. */
+static struct via_piece pieces[MAX_PIECES];
+static uint32_t n_pieces; /* atomic */
+static struct mapping mappings[MAX_MAPPINGS];
+
+/* The table ------------------------------------------------------------------------------ */
+
+static void write_begin(void)
+{
+	__atomic_store_n(&sequence, sequence + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static void write_end(void)
+{
+	__atomic_store_n(&sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
+bool via_maps_find(uint64_t addr, struct via_piece *ret_piece)
+{
+	for (;;) {
+		uint64_t before = __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
+		bool found = false;
+
+		if (before & 1) {
+			via_sys(SYS_sched_yield, 0);
+			continue;
+		}
+		for (uint32_t i = 0; i < __atomic_load_n(&n_pieces, __ATOMIC_RELAXED); i++) {
+			struct via_piece p = pieces[i];
+
+			if (addr >= p.start && addr < p.end) {
+				*ret_piece = p;
+				found = true;
+				break;
+			}
+		}
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&sequence, __ATOMIC_RELAXED) == before)
+			return found;
+	}
+}
+
+static bool overlaps(uint64_t start, uint64_t end)
+{
+	struct via_piece p;
+
+	if (!__atomic_load_n(&n_pieces, __ATOMIC_ACQUIRE))
+		return false;
+	if (via_maps_find(start, &p))
+		return true;
+	for (;;) {
+		uint64_t before = __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
+		bool found = false;
+
+		for (uint32_t i = 0; i < __atomic_load_n(&n_pieces, __ATOMIC_RELAXED); i++)
+			found |= pieces[i].start < end && start < pieces[i].end;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(before & 1) && __atomic_load_n(&sequence, __ATOMIC_RELAXED) == before)
+			return found;
+	}
+}
+
+/* Between write_begin() and write_end(). */
+static bool add_piece(struct via_piece p)
+{
+	if (n_pieces == MAX_PIECES)
+		return false;
+	pieces[n_pieces] = p;
+	__atomic_store_n(&n_pieces, n_pieces + 1, __ATOMIC_RELAXED);
+	mappings[p.mapping].n_pieces++;
+	return true;
+}
+
+static void drop_piece(uint32_t i)
+{
+	mappings[pieces[i].mapping].n_pieces--;
+	pieces[i] = pieces[n_pieces - 1];
+	__atomic_store_n(&n_pieces, n_pieces - 1, __ATOMIC_RELAXED);
+}
+
+/* Make piece i end at addr and a new one begin there. */
+static bool split_piece(uint32_t i, uint64_t addr)
+{
+	struct via_piece rest = pieces[i];
+
+	rest.offset += addr - rest.start;
+	rest.start = addr;
+	if (!add_piece(rest))
+		return false;
+	pieces[i].end = addr;
+	return true;
+}
+
+/*
+ * Cut pieces at start and end, so that each lies inside or outside. Where the
+ * table is full a piece stays whole: a trap may then hit what the program
+ * unmapped, which is its fault to begin with.
+ */
+static void cut(uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < n_pieces; i++) {
+		if (pieces[i].start < start && start < pieces[i].end)
+			split_piece(i, start);
+		if (pieces[i].start < end && end < pieces[i].end)
+			split_piece(i, end);
+	}
+}
+
+static void remove_pieces(uint64_t start, uint64_t end)
+{
+	cut(start, end);
+	for (uint32_t i = 0; i < n_pieces;) {
+		if (pieces[i].start >= start && pieces[i].end <= end)
+			drop_piece(i);
+		else
+			i++;
+	}
+}
+
+/* With the lock: hand out what the mappings without pieces held. */
+struct released {
+	uint64_t id[16];
+	int hidden[16];
+	unsigned int n;
+};
+
+static void collect(struct released *r)
+{
+	uint64_t generation = via_client_generation();
+
+	r->n = 0;
+	for (uint32_t i = 0; i < MAX_MAPPINGS && r->n < 16; i++) {
+		struct mapping *m = &mappings[i];
+
+		if (m->n_pieces || m->hidden <= 0)
+			continue;
+		r->id[r->n] = m->generation == generation ? m->id : 0;
+		r->hidden[r->n++] = m->hidden;
+		m->hidden = 0;
+	}
+}
+
+/* Without the lock: it calls the host. */
+static void release(const struct released *r)
+{
+	for (unsigned int i = 0; i < r->n; i++) {
+		if (r->id[i])
+			via_call_simple(VIA_DOOR_UNMAP, r->id[i], 0, 0, 0, 0);
+		via_fd_close_hidden(r->hidden[i]);
+	}
+	if (r->n)
+		via_call_simple(VIA_DOOR_SYNC, 0, 0, 0, 0, 0);
+}
+
+/* Mapping a region -------------------------------------------------------------------------- */
+
+/* What the kernel is asked for, for a piece of which the program wants prot. */
+static int kernel_prot(const struct via_piece *p)
+{
+	if (p->kind == VIA_AREA_REGISTER)
+		return PROT_NONE;
+	/* The processor reads what it may write, and emulation has to as well. */
+	return p->trapped ? (p->prot & ~PROT_WRITE) | (p->prot & PROT_WRITE ? PROT_READ : 0)
+			  : p->prot;
+}
+
+static bool failed(long ret)
+{
+	return ret < 0 && ret >= -4095;
+}
+
+struct region_reply {
+	uint64_t id;
+	int memfd;
+	uint64_t offset, len;
+	uint32_t n_areas;
+	struct via_door_area areas[MAX_AREAS];
+};
+
+static int64_t ask_region(int fd, uint64_t file_id, uint64_t len, int prot, int flags,
+			  uint64_t offset, struct region_reply *r)
+{
+	struct via_call call = {
+		.request = {.op = VIA_DOOR_MMAP,
+			    .id = file_id,
+			    .arg = {offset, len, (uint64_t)prot, (uint64_t)(unsigned int)flags}},
+		.fd = -1,
+		.out = r->areas,
+		.out_len = sizeof(r->areas),
+		.cloexec = true,
+	};
+	int64_t ret = file_id ? via_call(&call) : via_call_on(fd, &call);
+
+	if (ret < 0)
+		return ret;
+	r->id = (uint64_t)ret;
+	r->memfd = call.ret_fd;
+	r->offset = call.reply.value[0];
+	r->len = call.reply.value[1];
+	r->n_areas = (uint32_t)call.reply.value[2];
+	if (r->memfd < 0 || call.reply.value[2] > MAX_AREAS || !r->len || r->len % PAGE) {
+		via_call_simple(VIA_DOOR_UNMAP, r->id, 0, 0, 0, 0);
+		if (r->memfd >= 0)
+			via_sys(SYS_close, r->memfd);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Lay the areas out at addr, all of which is reserved. */
+static long place_areas(const struct region_reply *r, uint64_t addr, int prot)
+{
+	for (uint32_t i = 0; i < r->n_areas; i++) {
+		const struct via_door_area *a = &r->areas[i];
+		long ret;
+
+		if (a->kind == VIA_AREA_REGISTER)
+			continue;
+		ret = via_sys(SYS_mmap, addr + a->offset, a->size, prot, MAP_SHARED | MAP_FIXED,
+			      r->memfd, r->offset + a->offset);
+		if (failed(ret))
+			return ret;
+	}
+	return 0;
+}
+
+static struct mapping *free_mapping(void)
+{
+	for (uint32_t i = 0; i < MAX_MAPPINGS; i++)
+		if (!mappings[i].n_pieces && mappings[i].hidden <= 0)
+			return &mappings[i];
+	return NULL;
+}
+
+static int enter_region(const struct region_reply *r, const struct mapping *made, uint64_t addr)
+{
+	struct mapping *m = free_mapping();
+	uint32_t first = n_pieces;
+	int err = m ? 0 : -ENOMEM;
+
+	write_begin();
+	remove_pieces(addr, addr + r->len);
+	if (m)
+		*m = *made;
+	for (uint32_t i = 0; i < r->n_areas && !err; i++) {
+		const struct via_door_area *a = &r->areas[i];
+
+		if (!add_piece((struct via_piece){
+			    .start = addr + a->offset,
+			    .end = addr + a->offset + a->size,
+			    .offset = a->offset,
+			    .mapping = (uint32_t)(m - mappings),
+			    .kind = a->kind,
+			    .prot = made->prot,
+			    .trapped = a->kind == VIA_AREA_REGISTER,
+		    }))
+			err = -ENOMEM;
+	}
+	if (err) {
+		while (n_pieces > first)
+			drop_piece(n_pieces - 1);
+		if (m)
+			m->hidden = 0;
+	}
+	write_end();
+	return err;
+}
+
+/* Writes to this doorbell piece cannot be watched: trap them. */
+static void trap_doorbell(uint64_t start)
+{
+	uint64_t old = via_lock(&lock);
+
+	write_begin();
+	for (uint32_t i = 0; i < n_pieces; i++) {
+		struct via_piece *p = &pieces[i];
+
+		if (p->start != start)
+			continue;
+		p->trapped = true;
+		via_sys(SYS_mprotect, p->start, p->end - p->start, kernel_prot(p));
+	}
+	write_end();
+	via_unlock(&lock, old);
+}
+
+static void prepare_traps(const struct region_reply *r, uint64_t addr, int prot)
+{
+	for (uint32_t i = 0; i < r->n_areas; i++) {
+		const struct via_door_area *a = &r->areas[i];
+
+		if (a->kind == VIA_AREA_REGISTER)
+			via_signals_install();
+		if (a->kind != VIA_AREA_DOORBELL || !(prot & PROT_WRITE))
+			continue;
+		if (!via_doorbell_watch(r->id, a->offset, addr + a->offset, a->size)) {
+			via_signals_install();
+			trap_doorbell(addr + a->offset);
+		}
+	}
+}
+
+static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	struct region_reply r;
+	struct mapping made;
+	struct released released = {.n = 0};
+	int place = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+		    (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT));
+	int64_t ret;
+	long addr;
+	uint64_t old;
+
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && (uint64_t)hint % PAGE)
+		return -EINVAL;
+	ret = ask_region(fd, 0, len, prot, flags, (uint64_t)offset, &r);
+	if (ret)
+		return (long)ret;
+	made = (struct mapping){
+		.hidden = via_fd_hide((int)via_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)),
+		.id = r.id,
+		.generation = via_client_generation(),
+		.offset = (uint64_t)offset,
+		.len = len,
+		.prot = prot,
+		.flags = flags,
+	};
+	old = via_lock(&lock);
+	addr = made.hidden < 0 ? -EMFILE : via_sys(SYS_mmap, hint, r.len, PROT_NONE, place, -1, 0);
+	if (!failed(addr)) {
+		ret = place_areas(&r, (uint64_t)addr, prot);
+		if (!ret)
+			ret = enter_region(&r, &made, (uint64_t)addr);
+		if (ret) {
+			via_sys(SYS_munmap, addr, r.len);
+			addr = (long)ret;
+		}
+	}
+	collect(&released);
+	via_unlock(&lock, old);
+	via_sys(SYS_close, r.memfd);
+	release(&released);
+	if (failed(addr)) {
+		via_call_simple(VIA_DOOR_UNMAP, r.id, 0, 0, 0, 0);
+		if (made.hidden >= 0)
+			via_fd_close_hidden(made.hidden);
+		return addr;
+	}
+	prepare_traps(&r, (uint64_t)addr, prot);
+	return addr;
+}
+
+/* Accesses ------------------------------------------------------------------------------------- */
+
+/* The host's handle of a mapping that the parent made, or that the host has forgotten. */
+static int64_t ask_again(struct mapping *m)
+{
+	struct via_call identify = {.request = {.op = VIA_DOOR_IDENTIFY}, .fd = m->hidden};
+	struct region_reply r;
+	uint64_t generation = via_client_generation();
+	int64_t ret = via_call(&identify);
+
+	if (ret <= 0)
+		return -EFAULT;
+	ret = ask_region(-1, (uint64_t)ret, m->len, m->prot, m->flags, m->offset, &r);
+	if (ret)
+		return ret;
+	via_sys(SYS_close, r.memfd);
+	__atomic_store_n(&m->id, r.id, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->generation, generation, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int access_register(const struct via_piece *p, uint32_t op, uint64_t addr, unsigned int size,
+			   uint64_t *value)
+{
+	struct mapping *m = &mappings[p->mapping];
+	struct via_call call = {
+		.request = {.op = op, .arg = {p->offset + (addr - p->start), size, *value}},
+		.fd = -1,
+	};
+	int64_t ret = -ESTALE;
+
+	for (int tries = 0; tries < 3 && ret == -ESTALE; tries++) {
+		if (tries ||
+		    __atomic_load_n(&m->generation, __ATOMIC_ACQUIRE) != via_client_generation()) {
+			ret = ask_again(m);
+			if (ret)
+				return (int)ret;
+		}
+		call.request.id = __atomic_load_n(&m->id, __ATOMIC_ACQUIRE);
+		ret = via_call(&call);
+	}
+	*value = call.reply.value[0];
+	return ret == -ESTALE ? -EFAULT : (int)ret;
+}
+
+int via_maps_read(const struct via_piece *piece, uint64_t addr, unsigned int size,
+		  uint64_t *ret_value)
+{
+	*ret_value = 0;
+	return access_register(piece, VIA_DOOR_REG_READ, addr, size, ret_value);
+}
+
+int via_maps_write(const struct via_piece *piece, uint64_t addr, unsigned int size, uint64_t value)
+{
+	return access_register(piece, VIA_DOOR_REG_WRITE, addr, size, &value);
+}
+
+void via_maps_after_fork(void)
+{
+	via_lock_reset(&lock);
+	if (sequence & 1)
+		sequence++;
+	for (uint32_t i = 0; i < n_pieces; i++) {
+		struct via_piece *p = &pieces[i];
+
+		if (p->kind != VIA_AREA_DOORBELL || p->trapped)
+			continue;
+		via_signals_install();
+		p->trapped = true;
+		via_sys(SYS_mprotect, p->start, p->end - p->start, kernel_prot(p));
+	}
+}
+
+/* The interposed calls ---------------------------------------------------------------------------
+ */
+
+static uint64_t page_up(uint64_t v)
+{
+	return (v + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+/* A change of the address space by the kernel, and the same in the table. */
+static long replace(long nr, const void *addr, size_t len, long a2, long a3, long a4, long a5)
+{
+	struct released released;
+	uint64_t old = via_lock(&lock);
+	long ret = via_sys(nr, addr, len, a2, a3, a4, a5);
+
+	if (!failed(ret)) {
+		write_begin();
+		remove_pieces((uint64_t)addr, (uint64_t)addr + page_up(len));
+		write_end();
+	}
+	collect(&released);
+	via_unlock(&lock, old);
+	release(&released);
+	return ret;
+}
+
+static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	long ret;
+
+	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && via_maybe_ours(fd) && via_ours(fd))
+		return map_region(addr, len, prot, flags, fd, offset);
+	if ((flags & MAP_FIXED) && overlaps((uint64_t)addr, (uint64_t)addr + page_up(len)))
+		return replace(SYS_mmap, addr, len, prot, flags, fd, offset);
+	ret = via_sys(SYS_mmap, addr, len, prot, flags, fd, offset);
+	return ret;
+}
+
+VIA_INTERPOSE void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	return (void *)via_ret(map(addr, len, prot, flags, fd, offset));
+}
+
+VIA_INTERPOSE void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
+{
+	return (void *)via_ret(map(addr, len, prot, flags, fd, offset));
+}
+
+VIA_INTERPOSE int munmap(void *addr, size_t len)
+{
+	uint64_t start = (uint64_t)addr;
+
+	if (start % PAGE || !len || !overlaps(start, start + page_up(len)))
+		return (int)via_ret(via_sys(SYS_munmap, addr, len));
+	return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
+}
+
+static long protect(uint64_t start, uint64_t end, int prot)
+{
+	uint64_t old = via_lock(&lock), at = start;
+	long ret = 0;
+
+	write_begin();
+	cut(start, end);
+	while (at < end && !failed(ret)) {
+		struct via_piece *next = NULL;
+
+		for (uint32_t i = 0; i < n_pieces; i++)
+			if (pieces[i].end > at && pieces[i].start < end &&
+			    (!next || pieces[i].start < next->start))
+				next = &pieces[i];
+		if (next && next->start <= at) {
+			int before = next->prot;
+
+			next->prot = prot;
+			ret = via_sys(SYS_mprotect, at, next->end - at, kernel_prot(next));
+			if (failed(ret))
+				next->prot = before;
+			at = next->end;
+		} else {
+			uint64_t stop = next ? next->start : end;
+
+			ret = via_sys(SYS_mprotect, at, stop - at, prot);
+			at = stop;
+		}
+	}
+	write_end();
+	via_unlock(&lock, old);
+	return ret;
+}
+
+VIA_INTERPOSE int mprotect(void *addr, size_t len, int prot)
+{
+	uint64_t start = (uint64_t)addr, end = start + page_up(len);
+
+	if (start % PAGE || end < start || !overlaps(start, end))
+		return (int)via_ret(via_sys(SYS_mprotect, addr, len, prot));
+	return (int)via_ret(protect(start, end, prot));
+}
+
+/* A moved doorbell is no longer watched where it was: trapped from then on. */
+static void move_pieces(uint64_t from, uint64_t old_len, uint64_t to, uint64_t new_len)
+{
+	write_begin();
+	if (to != from)
+		remove_pieces(to, to + new_len);
+	if (new_len < old_len)
+		remove_pieces(from + new_len, from + old_len);
+	cut(from, from + old_len);
+	for (uint32_t i = 0; i < n_pieces && to != from; i++) {
+		struct via_piece *p = &pieces[i];
+
+		if (p->start < from || p->end > from + old_len)
+			continue;
+		p->start += to - from;
+		p->end += to - from;
+		if (p->kind == VIA_AREA_DOORBELL) {
+			p->trapped = true;
+			via_sys(SYS_mprotect, p->start, p->end - p->start, kernel_prot(p));
+		}
+	}
+	write_end();
+}
+
+VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)
+{
+	uint64_t from = (uint64_t)addr, to = 0, old;
+	struct released released;
+	va_list ap;
+	long ret;
+
+	va_start(ap, flags);
+	if (flags & MREMAP_FIXED)
+		to = (uint64_t)va_arg(ap, void *);
+	va_end(ap);
+	if (!overlaps(from, from + page_up(old_len)) &&
+	    (!(flags & MREMAP_FIXED) || !overlaps(to, to + page_up(new_len))))
+		return (void *)via_ret(via_sys(SYS_mremap, addr, old_len, new_len, flags, to));
+
+	/* A device's memory cannot grow. */
+	if (overlaps(from, from + page_up(old_len)) && page_up(new_len) > page_up(old_len))
+		return (void *)via_ret(-EFAULT);
+	via_signals_install();
+	old = via_lock(&lock);
+	ret = via_sys(SYS_mremap, addr, old_len, new_len, flags, to);
+	if (!failed(ret))
+		move_pieces(from, page_up(old_len), (uint64_t)ret, page_up(new_len));
+	collect(&released);
+	via_unlock(&lock, old);
+	release(&released);
+	return (void *)via_ret(ret);
+}
