@@ -13,8 +13,8 @@ static int fault(int ret)
 
 int via_copy_in(struct via_caller *caller, void *dst, uint64_t addr, size_t len)
 {
-	struct iovec local = { .iov_base = dst, .iov_len = len };
-	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+	struct iovec local = {.iov_base = dst, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
 
 	if (!len)
 		return 0;
@@ -25,8 +25,8 @@ int via_copy_in(struct via_caller *caller, void *dst, uint64_t addr, size_t len)
 
 int via_copy_out(struct via_caller *caller, uint64_t addr, const void *src, size_t len)
 {
-	struct iovec local = { .iov_base = (void *)(uintptr_t)src, .iov_len = len };
-	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+	struct iovec local = {.iov_base = (void *)(uintptr_t)src, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)addr, .iov_len = len};
 
 	if (!len)
 		return 0;

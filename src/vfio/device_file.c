@@ -34,7 +34,7 @@ static int caller_fd_get(void *cookie, int fd, int *ret_fd)
 static long set_irqs(struct via_device_file *df, struct via_caller *caller, uint64_t arg)
 {
 	struct via_device *dev = df->placed->dev;
-	struct via_set_irqs set = { .fd_get = caller_fd_get, .cookie = caller };
+	struct via_set_irqs set = {.fd_get = caller_fd_get, .cookie = caller};
 	struct via_vfio_irq_set header;
 	size_t data_len;
 	void *data = NULL;
@@ -175,7 +175,8 @@ static ssize_t transfer_step(const struct transfer *t, size_t done, void *buf, s
 	if (t->write) {
 		ret = via_copy_in(t->caller, buf, t->addr + done, n);
 		return ret < 0 ? ret
-			       : via_device_region_write(t->dev, t->region, t->offset + done, buf, n);
+			       : via_device_region_write(t->dev, t->region, t->offset + done, buf,
+							 n);
 	}
 	ret = via_device_region_read(t->dev, t->region, t->offset + done, buf, n);
 	if (ret > 0) {

@@ -68,10 +68,10 @@ struct region_caps {
 };
 
 /* Which parts of a mappable region does the caller see as mappable? */
-static int offered_areas(struct via_device_file *df, struct via_caller *caller,
-			 unsigned int region, struct region_caps *ret_caps)
+static int offered_areas(struct via_device_file *df, struct via_caller *caller, unsigned int region,
+			 struct region_caps *ret_caps)
 {
-	struct region_caps caps = { .whole = true };
+	struct region_caps caps = {.whole = true};
 	struct via_region_map map;
 	int ret;
 
@@ -159,7 +159,7 @@ static int put_region_info(struct via_caller *caller, uint64_t arg,
 
 long via_device_get_region_info(struct via_device_file *df, struct via_caller *caller, uint64_t arg)
 {
-	struct region_caps caps = { .whole = true };
+	struct region_caps caps = {.whole = true};
 	struct via_region_info region;
 	struct via_vfio_region_info info;
 	int ret;

@@ -41,8 +41,8 @@ static bool user_range(uint64_t addr, size_t len)
 	return addr + len >= addr && addr + len <= INT64_MAX;
 }
 
-ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_t addr,
-		       size_t len, uint64_t offset)
+ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_t addr, size_t len,
+		       uint64_t offset)
 {
 	int ret = check_position(len, offset);
 
@@ -55,8 +55,8 @@ ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_
 	return len ? file->ops->pread(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset) : 0;
 }
 
-ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64_t addr,
-			size_t len, uint64_t offset)
+ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64_t addr, size_t len,
+			uint64_t offset)
 {
 	int ret = check_position(len, offset);
 

@@ -67,7 +67,8 @@ long via_device_get_hot_reset_info(struct via_device_file *df, struct via_caller
 	info.flags = 0;
 	info.count = slot.n;
 	if (room >= slot.n)
-		ret = via_copy_out(caller, arg + sizeof(info), entries, slot.n * sizeof(entries[0]));
+		ret = via_copy_out(caller, arg + sizeof(info), entries,
+				   slot.n * sizeof(entries[0]));
 	if (!ret)
 		ret = via_copy_out(caller, arg, &info, sizeof(info));
 	return ret < 0 || room >= slot.n ? ret : -ENOSPC;

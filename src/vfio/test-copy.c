@@ -25,7 +25,7 @@ static uint64_t at(const void *p)
 
 static void argsz_rule(void **state)
 {
-	struct sized in = { 8, 1, 2, 3 }, out;
+	struct sized in = {8, 1, 2, 3}, out;
 
 	memset(&out, 0xff, sizeof(out));
 	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(&in), 8, sizeof(out)), 0);
@@ -47,18 +47,21 @@ static void argsz_rule(void **state)
 
 static void argsz_reads_no_more_than_it_claims(void **state)
 {
-	struct sized in = { 8, 1, 2, 3 }, out;
+	struct sized in = {8, 1, 2, 3}, out;
 	char *edge = page + PAGE;
 
 	memcpy(edge - 8, &in, 8);
 	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(edge - 8), 8, sizeof(out)), 0);
 	in.argsz = 9;
 	memcpy(edge - 8, &in, 8);
-	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(edge - 8), 8, sizeof(out)), -EFAULT);
+	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(edge - 8), 8, sizeof(out)),
+			 -EFAULT);
 	/* A wrong size is not seen when the minimum cannot be read. */
-	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(edge - 4), 8, sizeof(out)), -EFAULT);
+	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, at(edge - 4), 8, sizeof(out)),
+			 -EFAULT);
 	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, 0, 8, sizeof(out)), -EFAULT);
-	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, UINT64_MAX - 3, 8, sizeof(out)), -EFAULT);
+	assert_int_equal(via_copy_in_argsz(&tc.caller, &out, UINT64_MAX - 3, 8, sizeof(out)),
+			 -EFAULT);
 }
 
 static void strings(void **state)

@@ -75,9 +75,9 @@ struct via_vfio {
 	struct via_vfio_config config; /* constant */
 	const struct via_iommu_props *iommu;
 	pthread_mutex_t lock;
-	struct via_group *groups;	/* lock */
-	struct via_placed **devices;	/* lock; by address */
-	size_t n_devices;		/* lock */
+	struct via_group *groups;    /* lock */
+	struct via_placed **devices; /* lock; by address */
+	size_t n_devices;	     /* lock */
 };
 
 extern const struct via_file_ops via_container_file_ops;

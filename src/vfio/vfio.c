@@ -84,8 +84,7 @@ static uint64_t addr_key(const struct via_pci_addr *addr)
 	       (uint64_t)addr->device << 8 | addr->function;
 }
 
-static int place(struct via_vfio *vfio, struct via_placed *placed, int group,
-		 struct via_error *err)
+static int place(struct via_vfio *vfio, struct via_placed *placed, int group, struct via_error *err)
 {
 	uint64_t key = addr_key(&placed->addr);
 	struct via_placed **devices;

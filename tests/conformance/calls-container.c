@@ -7,17 +7,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const unsigned int container_known[] = { VIA_VFIO_GET_API_VERSION, VIA_VFIO_CHECK_EXTENSION,
-						VIA_VFIO_SET_IOMMU, 0 };
-static const unsigned int group_known[] = { VIA_VFIO_GROUP_GET_STATUS, VIA_VFIO_GROUP_SET_CONTAINER,
-					    VIA_VFIO_GROUP_UNSET_CONTAINER,
-					    VIA_VFIO_GROUP_GET_DEVICE_FD, 0 };
+static const unsigned int container_known[] = {VIA_VFIO_GET_API_VERSION, VIA_VFIO_CHECK_EXTENSION,
+					       VIA_VFIO_SET_IOMMU, 0};
+static const unsigned int group_known[] = {VIA_VFIO_GROUP_GET_STATUS, VIA_VFIO_GROUP_SET_CONTAINER,
+					   VIA_VFIO_GROUP_UNSET_CONTAINER,
+					   VIA_VFIO_GROUP_GET_DEVICE_FD, 0};
 
 /* What every state of a container answers in its own way. */
 static void container_probe(const struct door *door, int fd)
 {
-	static const uintptr_t extensions[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 64, 99,
-						0x100000001ul, ~(uintptr_t)0 };
+	static const uintptr_t extensions[] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 64, 99, 0x100000001ul, ~(uintptr_t)0};
 
 	call_value(door, fd, "GET_API_VERSION", VIA_VFIO_GET_API_VERSION, 0);
 	call_value(door, fd, "GET_API_VERSION", VIA_VFIO_GET_API_VERSION, ~(uintptr_t)0);
@@ -37,7 +37,7 @@ static void set_iommu(const struct door *door, int fd, uintptr_t type)
 
 void container_calls(const struct door *door, const struct subject *subject)
 {
-	static const uintptr_t bad[] = { 0, 2, 4, 5, 6, 7, 8, 9, 10, 11, 99, ~(uintptr_t)0 };
+	static const uintptr_t bad[] = {0, 2, 4, 5, 6, 7, 8, 9, 10, 11, 99, ~(uintptr_t)0};
 
 	section("container without a group");
 	call_open(door, "vfio/vfio", FD_CONTAINER);
@@ -76,7 +76,7 @@ void container_calls(const struct door *door, const struct subject *subject)
 static void set_container(const struct door *door)
 {
 	call_faults(door, FD_GROUP, "GROUP_SET_CONTAINER", VIA_VFIO_GROUP_SET_CONTAINER, 1,
-		    (uint32_t[]){ (uint32_t)-1 });
+		    (uint32_t[]){(uint32_t)-1});
 	CALL(door, FD_GROUP, GROUP_SET_CONTAINER, (uint32_t)-1);
 	CALL(door, FD_GROUP, GROUP_SET_CONTAINER, (uint32_t)-2);
 	CALL(door, FD_GROUP, GROUP_SET_CONTAINER, FD_CLOSED);
@@ -88,13 +88,28 @@ static void set_container(const struct door *door)
 
 static void names(const struct door *door, const struct subject *subject)
 {
-	static const char *const tails[] = { "",	"x",	   "0",	      "\n",	 ".",
-					     " x",	" vf_token", " vf_token=", " vf_token=1",
-					     " vf_token=12345678-1234-1234-1234-123456789abc",
-					     " vf_token=12345678-1234-1234-1234-123456789abz",
-					     " unknown=1" };
-	static const char *const others[] = { "", " ", "0", "0000", "0000:00", "00:03.0",
-					      "0000:00:1f.7", "0001:00:03.0", "vfio-pci", "noiommu" };
+	static const char *const tails[] = {"",
+					    "x",
+					    "0",
+					    "\n",
+					    ".",
+					    " x",
+					    " vf_token",
+					    " vf_token=",
+					    " vf_token=1",
+					    " vf_token=12345678-1234-1234-1234-123456789abc",
+					    " vf_token=12345678-1234-1234-1234-123456789abz",
+					    " unknown=1"};
+	static const char *const others[] = {"",
+					     " ",
+					     "0",
+					     "0000",
+					     "0000:00",
+					     "00:03.0",
+					     "0000:00:1f.7",
+					     "0001:00:03.0",
+					     "vfio-pci",
+					     "noiommu"};
 	char *text = malloc(2 * PAGE);
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
@@ -125,14 +140,16 @@ static void names(const struct door *door, const struct subject *subject)
 		   UNMAPPED);
 	/* The name may end with the last byte that can be read; without an end it is a fault. */
 	strcpy((char *)EDGE - 8, "0000:00");
-	call_value(door, FD_GROUP, "GROUP_GET_DEVICE_FD fits", VIA_VFIO_GROUP_GET_DEVICE_FD, EDGE - 8);
+	call_value(door, FD_GROUP, "GROUP_GET_DEVICE_FD fits", VIA_VFIO_GROUP_GET_DEVICE_FD,
+		   EDGE - 8);
 	memset((char *)EDGE - 8, '0', 8);
-	call_value(door, FD_GROUP, "GROUP_GET_DEVICE_FD edge", VIA_VFIO_GROUP_GET_DEVICE_FD, EDGE - 8);
+	call_value(door, FD_GROUP, "GROUP_GET_DEVICE_FD edge", VIA_VFIO_GROUP_GET_DEVICE_FD,
+		   EDGE - 8);
 }
 
 static void status(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 1, 7, 8, 9, 4096, ~0u };
+	static const uint32_t sizes[] = {0, 1, 7, 8, 9, 4096, ~0u};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		CALL(door, FD_GROUP, GROUP_GET_STATUS, sizes[i], ~0u);
@@ -147,7 +164,7 @@ void group_calls(const struct door *door, const struct subject *subject)
 	call_open(door, subject->node, FD_GROUP2);
 	status(door);
 	call_faults(door, FD_GROUP, "GROUP_GET_STATUS", VIA_VFIO_GROUP_GET_STATUS, 2,
-		    (uint32_t[]){ 8, 0 });
+		    (uint32_t[]){8, 0});
 	call_unknown(door, FD_GROUP, group_known);
 	call_read(door, FD_GROUP, 0, 0, 4, BUFFER);
 	call_read(door, FD_GROUP, 0, 0, 0, BUFFER);

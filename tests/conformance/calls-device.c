@@ -8,31 +8,27 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const unsigned int device_known[] = { VIA_VFIO_DEVICE_GET_INFO,
-					     VIA_VFIO_DEVICE_GET_REGION_INFO,
-					     VIA_VFIO_DEVICE_GET_IRQ_INFO,
-					     VIA_VFIO_DEVICE_SET_IRQS,
-					     VIA_VFIO_DEVICE_RESET,
-					     VIA_VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
-					     VIA_VFIO_DEVICE_PCI_HOT_RESET,
-					     VIA_VFIO_DEVICE_IOEVENTFD,
-					     VIA_VFIO_DEVICE_FEATURE,
-					     0 };
+static const unsigned int device_known[] = {
+	VIA_VFIO_DEVICE_GET_INFO,      VIA_VFIO_DEVICE_GET_REGION_INFO,
+	VIA_VFIO_DEVICE_GET_IRQ_INFO,  VIA_VFIO_DEVICE_SET_IRQS,
+	VIA_VFIO_DEVICE_RESET,	       VIA_VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+	VIA_VFIO_DEVICE_PCI_HOT_RESET, VIA_VFIO_DEVICE_IOEVENTFD,
+	VIA_VFIO_DEVICE_FEATURE,       0};
 
 static void infos(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 4, 15, 16, 17, 20, 23, 24, 25, 32, 4096, ~0u };
-	static const uint32_t region_sizes[] = { 0, 31, 32, 33, 39, 40, 41, 64, ~0u };
-	static const uint32_t irq_sizes[] = { 0, 15, 16, 17, ~0u };
-	static const uint32_t odd[] = { 10, 63, 0x7fffffff, 0x80000000, ~0u };
+	static const uint32_t sizes[] = {0, 4, 15, 16, 17, 20, 23, 24, 25, 32, 4096, ~0u};
+	static const uint32_t region_sizes[] = {0, 31, 32, 33, 39, 40, 41, 64, ~0u};
+	static const uint32_t irq_sizes[] = {0, 15, 16, 17, ~0u};
+	static const uint32_t odd[] = {10, 63, 0x7fffffff, 0x80000000, ~0u};
 
 	section("device information");
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		CALL(door, FD_DEVICE, DEVICE_GET_INFO, sizes[i], ~0u);
 	call_faults(door, FD_DEVICE, "DEVICE_GET_INFO", VIA_VFIO_DEVICE_GET_INFO, 4,
-		    (uint32_t[]){ 16, 0, 0, 0 });
+		    (uint32_t[]){16, 0, 0, 0});
 	call_faults(door, FD_DEVICE, "DEVICE_GET_INFO", VIA_VFIO_DEVICE_GET_INFO, 6,
-		    (uint32_t[]){ 24, 0, 0, 0, 0, 0 });
+		    (uint32_t[]){24, 0, 0, 0, 0, 0});
 
 	section("region information");
 	for (uint32_t index = 0; index < 10; index++) {
@@ -42,7 +38,7 @@ static void infos(const struct door *door)
 	for (size_t i = 0; i < COUNT(odd); i++)
 		CALL(door, FD_DEVICE, DEVICE_GET_REGION_INFO, 32, 0, odd[i]);
 	call_faults(door, FD_DEVICE, "DEVICE_GET_REGION_INFO", VIA_VFIO_DEVICE_GET_REGION_INFO, 8,
-		    (uint32_t[]){ 32, 0, 7, 0, 0, 0, 0, 0 });
+		    (uint32_t[]){32, 0, 7, 0, 0, 0, 0, 0});
 
 	section("interrupt information");
 	for (uint32_t index = 0; index < 6; index++) {
@@ -52,13 +48,13 @@ static void infos(const struct door *door)
 	for (size_t i = 0; i < COUNT(odd); i++)
 		CALL(door, FD_DEVICE, DEVICE_GET_IRQ_INFO, 16, 0, odd[i]);
 	call_faults(door, FD_DEVICE, "DEVICE_GET_IRQ_INFO", VIA_VFIO_DEVICE_GET_IRQ_INFO, 4,
-		    (uint32_t[]){ 16, 0, 1, 0 });
+		    (uint32_t[]){16, 0, 1, 0});
 }
 
 static void features(const struct door *door)
 {
-	static const uint32_t ops[] = { 0, 1u << 16, 1u << 17, 3u << 16, 1u << 18, 5u << 16, 6u << 16,
-					7u << 16, 1u << 19, 1u << 31 };
+	static const uint32_t ops[] = {0,	 1u << 16, 1u << 17, 3u << 16, 1u << 18,
+				       5u << 16, 6u << 16, 7u << 16, 1u << 19, 1u << 31};
 
 	section("features");
 	for (uint32_t feature = 0; feature < 16; feature++) {
@@ -70,14 +66,14 @@ static void features(const struct door *door)
 	CALL(door, FD_DEVICE, DEVICE_FEATURE, 7, 99);
 	CALL(door, FD_DEVICE, DEVICE_FEATURE, ~0u, 99);
 	call_faults(door, FD_DEVICE, "DEVICE_FEATURE", VIA_VFIO_DEVICE_FEATURE, 2,
-		    (uint32_t[]){ 8, 99 });
+		    (uint32_t[]){8, 99});
 	/* Out of low power, if a feature above led there. */
 	CALL(door, FD_DEVICE, DEVICE_FEATURE, 8, 5 | 1u << 17);
 }
 
 static void resets(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 11, 12, 19, 20, 28, ~0u };
+	static const uint32_t sizes[] = {0, 11, 12, 19, 20, 28, ~0u};
 
 	section("resets");
 	call_value(door, FD_DEVICE, "DEVICE_RESET", VIA_VFIO_DEVICE_RESET, 0);
@@ -85,7 +81,7 @@ static void resets(const struct door *door)
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		CALL(door, FD_DEVICE, DEVICE_GET_PCI_HOT_RESET_INFO, sizes[i], ~0u, ~0u);
 	call_faults(door, FD_DEVICE, "DEVICE_GET_PCI_HOT_RESET_INFO",
-		    VIA_VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 3, (uint32_t[]){ 12, 0, 0 });
+		    VIA_VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 3, (uint32_t[]){12, 0, 0});
 	CALL(door, FD_DEVICE, DEVICE_PCI_HOT_RESET, 11, 0, 1, FD_GROUP);
 	CALL(door, FD_DEVICE, DEVICE_PCI_HOT_RESET, 16, 1, 1, FD_GROUP);
 	CALL(door, FD_DEVICE, DEVICE_PCI_HOT_RESET, 12, 0, 0);
@@ -99,18 +95,18 @@ static void resets(const struct door *door)
 	CALL(door, FD_DEVICE, DEVICE_PCI_HOT_RESET, 12, 0, 1, FD_GROUP);
 	CALL(door, FD_DEVICE, DEVICE_PCI_HOT_RESET, 16, 0, 1, FD_GROUP);
 	call_faults(door, FD_DEVICE, "DEVICE_PCI_HOT_RESET", VIA_VFIO_DEVICE_PCI_HOT_RESET, 4,
-		    (uint32_t[]){ 16, 0, 1, FD_CLOSED });
+		    (uint32_t[]){16, 0, 1, FD_CLOSED});
 	call_read(door, FD_DEVICE, 7, 4, 2, BUFFER);
 }
 
 static void ioeventfds(const struct door *door)
 {
-	static const uint32_t flags[] = { 0, 1, 2, 4, 8, 3, 16, 20 };
+	static const uint32_t flags[] = {0, 1, 2, 4, 8, 3, 16, 20};
 
 	section("ioeventfd");
 	for (size_t i = 0; i < COUNT(flags); i++)
-		CALL(door, FD_DEVICE, DEVICE_IOEVENTFD, 32, flags[i], U64(8), U64(1),
-		     (uint32_t)-1, 0);
+		CALL(door, FD_DEVICE, DEVICE_IOEVENTFD, 32, flags[i], U64(8), U64(1), (uint32_t)-1,
+		     0);
 	CALL(door, FD_DEVICE, DEVICE_IOEVENTFD, 27, 4, U64(8), U64(1), (uint32_t)-1, 0);
 	CALL(door, FD_DEVICE, DEVICE_IOEVENTFD, 28, 4, U64(8), U64(1), FD_CLOSED, 0);
 	CALL(door, FD_DEVICE, DEVICE_IOEVENTFD, 28, 4, U64(7ull << 40), U64(1), FD_EVENT, 0);
@@ -163,8 +159,9 @@ static void config_dump(const struct door *door)
 static void edges(const struct door *door, uint32_t index, bool write)
 {
 	uint64_t size = region_size(door, index);
-	const uint64_t at[] = { 0, 1, size - 1, size - 3, size, size + 1, 1ull << 39, (1ull << 40) - 1 };
-	static const size_t lens[] = { 0, 1, 2, 4, 8 };
+	const uint64_t at[] = {0,    1,	       size - 1,   size - 3,
+			       size, size + 1, 1ull << 39, (1ull << 40) - 1};
+	static const size_t lens[] = {0, 1, 2, 4, 8};
 
 	for (size_t i = 0; i < COUNT(at); i++) {
 		/* A region of size 0 makes offsets that belong to the one before. */
@@ -181,7 +178,7 @@ static void edges(const struct door *door, uint32_t index, bool write)
 
 static void buffers(const struct door *door, uint32_t index)
 {
-	static const uintptr_t bad[] = { 0, UNMAPPED, EDGE, EDGE - 2, 0xffffffff80000000ul };
+	static const uintptr_t bad[] = {0, UNMAPPED, EDGE, EDGE - 2, 0xffffffff80000000ul};
 
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		call_read(door, FD_DEVICE, index, 4, 4, bad[i]);
@@ -219,7 +216,8 @@ static void config_register(const struct door *door, uint64_t at, size_t len)
 {
 	uint64_t old = 0;
 
-	if (door->pread(FD_DEVICE, BUFFER, len, (7ull << VIA_VFIO_PCI_OFFSET_SHIFT) + at) == (ssize_t)len)
+	if (door->pread(FD_DEVICE, BUFFER, len, (7ull << VIA_VFIO_PCI_OFFSET_SHIFT) + at) ==
+	    (ssize_t)len)
 		memcpy(&old, (void *)BUFFER, len);
 	call_write(door, FD_DEVICE, 7, at, len, ~0ull, BUFFER);
 	call_read(door, FD_DEVICE, 7, at, len, BUFFER);

@@ -26,9 +26,9 @@ static void disarm(const struct door *door, uint32_t index)
 
 static void matrix(const struct door *door)
 {
-	static const uint32_t data[] = { NONE, BOOL, EVENTFD, NONE | BOOL, 0 };
-	static const uint32_t actions[] = { MASK, UNMASK, TRIGGER, MASK | UNMASK, 0 };
-	static const uint32_t ranges[][2] = { { 0, 0 }, { 0, 1 }, { 1, 0 }, { 1, 1 }, { 0, 2 } };
+	static const uint32_t data[] = {NONE, BOOL, EVENTFD, NONE | BOOL, 0};
+	static const uint32_t actions[] = {MASK, UNMASK, TRIGGER, MASK | UNMASK, 0};
+	static const uint32_t ranges[][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, 2}};
 
 	section("SET_IRQS on an idle device");
 	for (uint32_t index = 0; index < 6; index++) {
@@ -48,11 +48,12 @@ static void matrix(const struct door *door)
 
 static void arguments(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 19, 20, 21, 23, 24, 25, ~0u };
+	static const uint32_t sizes[] = {0, 19, 20, 21, 23, 24, 25, ~0u};
 
 	section("SET_IRQS arguments");
 	for (size_t i = 0; i < COUNT(sizes); i++) {
-		CALL(door, FD_DEVICE, DEVICE_SET_IRQS, sizes[i], EVENTFD | TRIGGER, 1, 0, 1, FD_EVENT);
+		CALL(door, FD_DEVICE, DEVICE_SET_IRQS, sizes[i], EVENTFD | TRIGGER, 1, 0, 1,
+		     FD_EVENT);
 		CALL(door, FD_DEVICE, DEVICE_SET_IRQS, sizes[i], BOOL | TRIGGER, 1, 0, 1, 0);
 		CALL(door, FD_DEVICE, DEVICE_SET_IRQS, sizes[i], NONE | TRIGGER, 1, 0, 0);
 	}
@@ -65,7 +66,7 @@ static void arguments(const struct door *door)
 	set(door, NONE | TRIGGER, 1, 0, 0xfffffffe, 0);
 	set(door, NONE | TRIGGER, 0xffffffff, 0, 0, 0);
 	call_faults(door, FD_DEVICE, "DEVICE_SET_IRQS", VIA_VFIO_DEVICE_SET_IRQS, 6,
-		    (uint32_t[]){ 24, EVENTFD | TRIGGER, 1, 0, 1, FD_CLOSED });
+		    (uint32_t[]){24, EVENTFD | TRIGGER, 1, 0, 1, FD_CLOSED});
 }
 
 static void descriptors(const struct door *door, uint32_t index)

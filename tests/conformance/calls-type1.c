@@ -24,23 +24,23 @@ static void unmap_all(const struct door *door)
 
 static void info(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0,  4,  8,  15, 16, 17, 19, 20, 23,  24,  25,  32,
-					  56, 72, 96, 103, 104, 112, 119, 120, 121, 128, 1024, ~0u };
+	static const uint32_t sizes[] = {0,  4,	 8,  15,  16,  17,  19,	 20,  23,  24,	25,   32,
+					 56, 72, 96, 103, 104, 112, 119, 120, 121, 128, 1024, ~0u};
 
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		CALL(door, FD_CONTAINER, IOMMU_GET_INFO, sizes[i]);
 	call_faults(door, FD_CONTAINER, "IOMMU_GET_INFO", VIA_VFIO_IOMMU_GET_INFO, 4,
-		    (uint32_t[]){ 16, 0, 0, 0 });
+		    (uint32_t[]){16, 0, 0, 0});
 	call_faults(door, FD_CONTAINER, "IOMMU_GET_INFO", VIA_VFIO_IOMMU_GET_INFO, 6,
-		    (uint32_t[]){ 24, 0, 0, 0, 0, 0 });
+		    (uint32_t[]){24, 0, 0, 0, 0, 0});
 	/* The chain would go beyond the edge. */
 	call_faults(door, FD_CONTAINER, "IOMMU_GET_INFO chain", VIA_VFIO_IOMMU_GET_INFO, 6,
-		    (uint32_t[]){ 512, 0, 0, 0, 0, 0 });
+		    (uint32_t[]){512, 0, 0, 0, 0, 0});
 }
 
 static void map_arguments(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 8, 31, 33, ~0u };
+	static const uint32_t sizes[] = {0, 8, 31, 33, ~0u};
 	const uint64_t top = ~0ull - PAGE + 1;
 
 	for (size_t i = 0; i < COUNT(sizes); i++) {
@@ -49,7 +49,7 @@ static void map_arguments(const struct door *door)
 		unmap_all(door);
 	}
 	call_faults(door, FD_CONTAINER, "IOMMU_MAP_DMA", VIA_VFIO_IOMMU_MAP_DMA, 8,
-		    (uint32_t[]){ 32, 3, U64(BUFFER), U64(0x100000), U64(PAGE) });
+		    (uint32_t[]){32, 3, U64(BUFFER), U64(0x100000), U64(PAGE)});
 	unmap_all(door);
 	for (uint32_t flags = 0; flags < 10; flags++) {
 		map(door, flags, BUFFER, 0x10000, PAGE);
@@ -112,12 +112,12 @@ static void overlaps(const struct door *door)
 
 static void unmaps(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 16, 23, 25, ~0u };
+	static const uint32_t sizes[] = {0, 16, 23, 25, ~0u};
 
 	for (size_t i = 0; i < COUNT(sizes); i++)
 		CALL(door, FD_CONTAINER, IOMMU_UNMAP_DMA, sizes[i], 0, U64(0x900000), U64(PAGE));
 	call_faults(door, FD_CONTAINER, "IOMMU_UNMAP_DMA", VIA_VFIO_IOMMU_UNMAP_DMA, 6,
-		    (uint32_t[]){ 24, 0, U64(0x900000), U64(PAGE) });
+		    (uint32_t[]){24, 0, U64(0x900000), U64(PAGE)});
 	for (uint32_t flags = 0; flags < 17; flags++)
 		unmap(door, flags, 0x900000, PAGE);
 	unmap(door, 1u << 31, 0x900000, PAGE);
@@ -182,14 +182,14 @@ static void dirty(const struct door *door, uint32_t argsz, uint32_t flags, uint6
 
 static void dirty_pages(const struct door *door)
 {
-	static const uint32_t sizes[] = { 0, 4, 7, 8, 9, 47 };
+	static const uint32_t sizes[] = {0, 4, 7, 8, 9, 47};
 
 	map(door, 3, BUFFER, 0x10000, 4 * PAGE);
 	dirty(door, 48, 4, 0x10000, 4 * PAGE, PAGE, 8);
 	for (uint32_t flags = 0; flags < 10; flags++)
 		CALL(door, FD_CONTAINER, IOMMU_DIRTY_PAGES, 8, flags);
 	call_faults(door, FD_CONTAINER, "IOMMU_DIRTY_PAGES", VIA_VFIO_IOMMU_DIRTY_PAGES, 2,
-		    (uint32_t[]){ 8, 2 });
+		    (uint32_t[]){8, 2});
 	CALL(door, FD_CONTAINER, IOMMU_DIRTY_PAGES, 8, 1);
 	CALL(door, FD_CONTAINER, IOMMU_DIRTY_PAGES, 8, 1);
 	for (size_t i = 0; i < COUNT(sizes); i++)

@@ -179,8 +179,8 @@ long call_device_fd(const struct door *door, int group, const char *text, int ne
 
 void call_unknown(const struct door *door, int fd, const unsigned int *known)
 {
-	static const unsigned long foreign[] = { 0, 1, 0x5401, 0x541b, 0x3b00, 0x3bff,
-						 0x40043b66, 0x80043b64, 0xc0083b70, 0xae00 };
+	static const unsigned long foreign[] = {0,	1,	    0x5401,	0x541b,	    0x3b00,
+						0x3bff, 0x40043b66, 0x80043b64, 0xc0083b70, 0xae00};
 
 	for (unsigned int cmd = 0x3b60; cmd < 0x3bb0; cmd++) {
 		const unsigned int *k = known;
@@ -227,8 +227,7 @@ void call_read(const struct door *door, int fd, unsigned int region, uint64_t of
 	ssize_t ret;
 
 	memset((void *)BUFFER, 0xa5, 2 * PAGE);
-	ret = door->pread(fd, buf, len,
-			  ((uint64_t)region << VIA_VFIO_PCI_OFFSET_SHIFT) + offset);
+	ret = door->pread(fd, buf, len, ((uint64_t)region << VIA_VFIO_PCI_OFFSET_SHIFT) + offset);
 	printf("%s read %u+%lx len %zx", fd_name(fd), region, (unsigned long)offset, len);
 	if (buf != BUFFER)
 		printf(" to %lx", (unsigned long)buf);
@@ -248,8 +247,7 @@ void call_write(const struct door *door, int fd, unsigned int region, uint64_t o
 
 	memset((void *)BUFFER, 0, 2 * PAGE);
 	memcpy((void *)BUFFER, &value, sizeof(value));
-	ret = door->pwrite(fd, buf, len,
-			   ((uint64_t)region << VIA_VFIO_PCI_OFFSET_SHIFT) + offset);
+	ret = door->pwrite(fd, buf, len, ((uint64_t)region << VIA_VFIO_PCI_OFFSET_SHIFT) + offset);
 	printf("%s write %u+%lx len %zx = %lx", fd_name(fd), region, (unsigned long)offset, len,
 	       (unsigned long)value);
 	if (buf != BUFFER)

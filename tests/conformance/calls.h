@@ -18,7 +18,8 @@ struct door {
 	int (*open)(const char *node, int fd);
 	int (*close)(int fd);
 	long (*ioctl)(int fd, unsigned long cmd, uintptr_t arg);
-	/* As ioctl for calls that return a descriptor: it gets the number new_fd, which is returned. */
+	/* As ioctl for calls that return a descriptor: it gets the number new_fd, which is
+	 * returned. */
 	long (*ioctl_fd)(int fd, unsigned long cmd, uintptr_t arg, int new_fd);
 	ssize_t (*pread)(int fd, uintptr_t buf, size_t len, uint64_t offset);
 	ssize_t (*pwrite)(int fd, uintptr_t buf, size_t len, uint64_t offset);
@@ -27,8 +28,8 @@ struct door {
 };
 
 struct subject {
-	const char *name;  /* "0000:00:03.0" */
-	const char *node;  /* "vfio/1" */
+	const char *name; /* "0000:00:03.0" */
+	const char *node; /* "vfio/1" */
 };
 
 /* The descriptors of the list. */
@@ -39,9 +40,9 @@ enum {
 	FD_GROUP2,
 	FD_DEVICE,
 	FD_DEVICE2,
-	FD_PIPE,    /* a descriptor that is nothing of VFIO's */
-	FD_CLOSED,  /* never open */
-	FD_EVENT,   /* four eventfds */
+	FD_PIPE,   /* a descriptor that is nothing of VFIO's */
+	FD_CLOSED, /* never open */
+	FD_EVENT,  /* four eventfds */
 	FD_EVENT_LAST = FD_EVENT + 3,
 };
 
@@ -49,12 +50,12 @@ enum {
 #define ARENA ((uintptr_t)0x20000000)
 #define ARENA_PAGES 64u
 #define PAGE ((size_t)4096)
-#define PAGE_AT(n) (ARENA + (n) * PAGE)
-#define ARGS PAGE_AT(0)	     /* arguments are put here, followed by 0xa5 */
-#define EDGE PAGE_AT(9)	     /* page 8 can be written, page 9 has no access */
+#define PAGE_AT(n) (ARENA + (n)*PAGE)
+#define ARGS PAGE_AT(0) /* arguments are put here, followed by 0xa5 */
+#define EDGE PAGE_AT(9) /* page 8 can be written, page 9 has no access */
 #define READ_ONLY PAGE_AT(10)
 #define UNMAPPED PAGE_AT(12)
-#define BUFFER PAGE_AT(16)   /* for reads, writes and DMA mappings, up to the arena's end */
+#define BUFFER PAGE_AT(16) /* for reads, writes and DMA mappings, up to the arena's end */
 #define ARGS_WORDS 256u
 
 void arena_make(void);
@@ -66,16 +67,17 @@ void section(const char *name);
 /* ioctl(fd, cmd) on a copy of n words at ARGS; prints what the call changed there. */
 long call(const struct door *door, int fd, const char *name, unsigned long cmd, unsigned int n,
 	  const uint32_t *words);
-#define CALL(door, fd, name, ...)                                                        \
-	call(door, fd, #name, VIA_VFIO_##name,                                           \
-	     sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t), (uint32_t[]){ __VA_ARGS__ })
+#define CALL(door, fd, name, ...)              \
+	call(door, fd, #name, VIA_VFIO_##name, \
+	     sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), (uint32_t[]){__VA_ARGS__})
 /* The low and the high half of a 64-bit field. */
 #define U64(v) (uint32_t)(uint64_t)(v), (uint32_t)((uint64_t)(v) >> 32)
 
 /* ioctl(fd, cmd, arg) with a plain value or an address of its own. */
 long call_value(const struct door *door, int fd, const char *name, unsigned long cmd,
 		uintptr_t arg);
-/* The same words as call(), ending at EDGE, then one word beyond it, then read-only, then nowhere. */
+/* The same words as call(), ending at EDGE, then one word beyond it, then read-only, then nowhere.
+ */
 void call_faults(const struct door *door, int fd, const char *name, unsigned long cmd,
 		 unsigned int n, const uint32_t *words);
 

@@ -137,8 +137,8 @@ static int add_device(const char *spec, const char *addr_text, int group, struct
 
 int main(int argc, char **argv)
 {
-	struct via_vfio_config config = { .profile = VIA_PROFILE_LINUX };
-	struct via_error err = { 0 };
+	struct via_vfio_config config = {.profile = VIA_PROFILE_LINUX};
+	struct via_error err = {0};
 	struct subject subject;
 	char node[32];
 
@@ -146,7 +146,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s MODEL[,OPTION...] ADDRESS GROUP\n", argv[0]);
 		return 2;
 	}
-	if (via_vfio_new(&config, &vfio) < 0 || add_device(argv[1], argv[2], atoi(argv[3]), &err) < 0) {
+	if (via_vfio_new(&config, &vfio) < 0 ||
+	    add_device(argv[1], argv[2], atoi(argv[3]), &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 2;
 	}
