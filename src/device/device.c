@@ -211,9 +211,11 @@ int via_device_open(struct via_device *dev)
 
 	pthread_mutex_lock(&dev->open_lock);
 	if (!dev->opens) {
+		/* The thread comes last: it must see nothing from before the reset. */
+		via_config_open(dev->config);
 		ret = via_worker_start(dev);
-		if (!ret)
-			via_config_open(dev->config);
+		if (ret)
+			via_config_close(dev->config);
 	}
 	if (!ret)
 		dev->opens++;

@@ -310,6 +310,21 @@ static void test_open_close(void **state)
 	via_device_free(dev);
 }
 
+/* What was asked for before a reset does not happen after it. */
+static void test_reset_drops_work(void **state)
+{
+	struct via_device *dev;
+	struct model *m = new_device(&dev);
+
+	via_device_kick(dev, 1);
+	assert_int_equal(via_device_open(dev), 0);
+	via_device_kick(dev, 2);
+	assert_true(becomes(&m->work_calls, 1));
+	assert_int_equal(m->work, 2);
+	via_device_close(dev);
+	via_device_free(dev);
+}
+
 static void test_info(void **state)
 {
 	struct via_device *dev = ((struct model *)*state)->dev;
@@ -564,6 +579,7 @@ struct guard {
 	int arm_result;
 	uint32_t armed;	 /* atomic: 1 between arm and disarm */
 	uint32_t arms;	 /* atomic */
+	uint32_t disarms; /* atomic */
 };
 
 static int guard_arm(struct via_doorbell_guard *g)
@@ -578,7 +594,10 @@ static int guard_arm(struct via_doorbell_guard *g)
 
 static void guard_disarm(struct via_doorbell_guard *g)
 {
-	__atomic_store_n(&((struct guard *)g)->armed, 0, __ATOMIC_SEQ_CST);
+	struct guard *guard = (struct guard *)g;
+
+	__atomic_store_n(&guard->armed, 0, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&guard->disarms, 1, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t cpu_us(void)
@@ -616,6 +635,8 @@ static void test_doorbell(void **state)
 	__atomic_store_n(bell, 8, __ATOMIC_RELEASE);
 	via_device_doorbell_ring(dev, 0);
 	assert_true(becomes(&m->bell, 8));
+	/* While it is polled writes go unreported, which is cheaper for the writer. */
+	assert_int_equal(__atomic_load_n(&guard.disarms, __ATOMIC_SEQ_CST), 1);
 	/* And armed again after a while. */
 	for (int i = 0; i < 1000 && __atomic_load_n(&guard.arms, __ATOMIC_SEQ_CST) == arms; i++)
 		usleep(1000);
@@ -810,6 +831,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_open_close),
+		cmocka_unit_test(test_reset_drops_work),
 		cmocka_unit_test_setup_teardown(test_info, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_access, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_disabled, set_up, tear_down),
