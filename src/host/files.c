@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program holds one end of a socketpair, we hold the other. What the
+ * program does with its end (dup, fork, SCM_RIGHTS, close, being killed) is
+ * the kernel's business; when the last copy is gone our end hangs up.
+ */
+#include "host/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct via_hosted_file **bucket_of(struct via_host *host, uint64_t ino)
+{
+	return &host->buckets[ino % VIA_FILE_BUCKETS];
+}
+
+static void release(struct via_reap *reap)
+{
+	struct via_hosted_file *hosted =
+		(struct via_hosted_file *)((char *)reap - offsetof(struct via_hosted_file, reap));
+	struct via_host *host = hosted->host;
+
+	via_file_put(hosted->file);
+	pthread_mutex_lock(&host->lock);
+	hosted->owner->n_files--;
+	host->n_files--;
+	pthread_mutex_unlock(&host->lock);
+	via_peer_put(hosted->owner);
+	free(hosted);
+}
+
+static void last_close(struct via_source *source, uint32_t events)
+{
+	struct via_hosted_file *hosted = (struct via_hosted_file *)source, **link;
+	struct via_host *host = hosted->host;
+
+	(void)events;
+	pthread_mutex_lock(&host->lock);
+	via_id_remove(&host->files, hosted->id);
+	for (link = bucket_of(host, hosted->ino); *link != hosted;)
+		link = &(*link)->next;
+	*link = hosted->next;
+	pthread_mutex_unlock(&host->lock);
+	via_loop_remove(host, source);
+	via_reap_push(host, &hosted->reap);
+}
+
+/*
+ * A socket that poll(2) finds readable and writable, as VFIO's files are
+ * without a poll operation. We never read from it, and nothing can be sent: a
+ * program's end in the queue of our end would keep itself open.
+ */
+static int make_pair(bool cloexec, int ret_ends[2], struct stat *ret_st)
+{
+	static const char ready;
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	if (send(ends[0], &ready, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 ||
+	    shutdown(ends[0], SHUT_RD) < 0 || fstat(ends[1], ret_st) < 0 || (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)) {
+		r = -errno;
+		(void)close(ends[0]);
+		(void)close(ends[1]);
+		return r;
+	}
+	ret_ends[0] = ends[0];
+	ret_ends[1] = ends[1];
+	return 0;
+}
+
+int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_file *file,
+		      bool cloexec, struct via_file_ident *ret_ident, int *ret_fd)
+{
+	struct via_hosted_file *hosted = calloc(1, sizeof(*hosted));
+	int ends[2] = {-1, -1}, r;
+	struct stat st;
+
+	if (!hosted)
+		return -ENOMEM;
+	r = make_pair(cloexec, ends, &st);
+	if (r)
+		goto fail;
+	hosted->source = (struct via_source){.fd = ends[0], .event = last_close};
+	hosted->reap.run = release;
+	hosted->host = host;
+	hosted->file = file;
+	hosted->owner = owner;
+	hosted->dev = st.st_dev;
+	hosted->ino = st.st_ino;
+	pthread_mutex_lock(&host->lock);
+	if (owner->n_files >= VIA_DOOR_MAX_FILES)
+		r = -EMFILE;
+	else if (!(hosted->id = via_id_add(&host->files, hosted)))
+		r = -ENOMEM;
+	else if ((r = via_loop_add(host, &hosted->source, EPOLLHUP)))
+		via_id_remove(&host->files, hosted->id);
+	if (!r) {
+		struct via_hosted_file **head = bucket_of(host, hosted->ino);
+
+		hosted->next = *head;
+		*head = hosted;
+		owner->n_files++;
+		host->n_files++;
+		via_peer_get(owner);
+		*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
+		*ret_fd = ends[1];
+	}
+	pthread_mutex_unlock(&host->lock);
+	if (!r)
+		return 0;
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+fail:
+	free(hosted);
+	return r;
+}
+
+struct via_file *via_files_find(struct via_host *host, uint64_t id)
+{
+	struct via_hosted_file *hosted;
+	struct via_file *file = NULL;
+
+	pthread_mutex_lock(&host->lock);
+	hosted = via_id_find(&host->files, id);
+	if (hosted)
+		file = via_file_get(hosted->file);
+	pthread_mutex_unlock(&host->lock);
+	return file;
+}
+
+int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret_ident,
+		       struct via_file **ret_file)
+{
+	struct via_hosted_file *hosted;
+	socklen_t len = sizeof(int);
+	int type, r = -EBADFD;
+	struct stat st;
+
+	/* Before fstat(), which a FUSE server of the program's could answer never. */
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return errno == EBADF ? -EBADF : -EBADFD;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	pthread_mutex_lock(&host->lock);
+	for (hosted = *bucket_of(host, st.st_ino); hosted; hosted = hosted->next) {
+		if (hosted->ino != st.st_ino || hosted->dev != st.st_dev)
+			continue;
+		if (ret_file)
+			*ret_file = via_file_get(hosted->file);
+		if (ret_ident)
+			*ret_ident =
+				(struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
+		r = 0;
+		break;
+	}
+	pthread_mutex_unlock(&host->lock);
+	return r;
+}
+
+void via_files_hang_up(struct via_host *host)
+{
+	pthread_mutex_lock(&host->poll_lock);
+	for (size_t i = 0; i < VIA_FILE_BUCKETS; i++)
+		for (;;) {
+			struct via_hosted_file *hosted;
+
+			pthread_mutex_lock(&host->lock);
+			hosted = host->buckets[i];
+			pthread_mutex_unlock(&host->lock);
+			if (!hosted)
+				break;
+			last_close(&hosted->source, EPOLLHUP);
+		}
+	pthread_mutex_unlock(&host->poll_lock);
+}

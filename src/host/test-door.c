@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host process as programs see it. Each scenario is a program of its own:
+ * this binary executed again, which speaks the door's protocol and ends with
+ * status 0, or prints what went wrong.
+ */
+#include "host/test-client.h"
+
+#include "host/host.h"
+
+#include <dirent.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define GROUP "vfio/0"
+#define DEVICE "0000:00:03.0"
+#define EDU_ID 0x11e81234u
+#define EDU_IDENTIFICATION 0x010000edu
+
+/* Programs ------------------------------------------------------------------ */
+
+static struct client client;
+static int64_t container, group, device; /* ids */
+static int container_fd, group_fd, device_fd;
+
+static void open_all(void)
+{
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK((group = client_open(&client, GROUP, true, &group_fd)) > 0);
+	CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd) == 0);
+	CHECK(client_ioctl(&client, container, VIA_VFIO_SET_IOMMU,
+			   (void *)VIA_VFIO_TYPE1v2_IOMMU) == 0);
+	device_fd = (int)client_ioctl(&client, group, VIA_VFIO_GROUP_GET_DEVICE_FD, DEVICE);
+	CHECK(device_fd >= 0);
+	CHECK((device = client_identify(&client, device_fd)) > 0);
+}
+
+static void run_open(void)
+{
+	struct pollfd ready;
+
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK(client_ioctl(&client, container, VIA_VFIO_GET_API_VERSION, NULL) ==
+	      VIA_VFIO_API_VERSION);
+	ready = (struct pollfd){.fd = container_fd, .events = POLLIN | POLLOUT};
+	CHECK(poll(&ready, 1, 0) == 1 && ready.revents == (POLLIN | POLLOUT));
+	CHECK(client_open(&client, "vfio/99", true, &group_fd) == -ENOENT);
+	CHECK(client_open(&client, "vfio/../vfio", true, &group_fd) == -ENOENT);
+	CHECK(client_ioctl(&client, container + 1, VIA_VFIO_GET_API_VERSION, NULL) == -ESTALE);
+	CHECK(client_ioctl(&client, 0, VIA_VFIO_GET_API_VERSION, NULL) == -ESTALE);
+	CHECK(client_ioctl(&client, -1, VIA_VFIO_GET_API_VERSION, NULL) == -ESTALE);
+	CHECK(client_call(&client, 999, 0, 0, 0, 0, 0) == -ENOSYS);
+	CHECK(client_identify(&client, client.sock) == 0);
+	CHECK(client_identify(&client, STDERR_FILENO) == 0);
+}
+
+/* The effect of a close is there when the next call begins. */
+static void run_close(void)
+{
+	for (int i = 0; i < 20; i++) {
+		int copy, second = -1;
+
+		CHECK((group = client_open(&client, GROUP, true, &group_fd)) > 0);
+		CHECK(client_open(&client, GROUP, true, &second) == -EBUSY);
+		copy = dup(group_fd);
+		CHECK(close(group_fd) == 0);
+		CHECK(client_open(&client, GROUP, true, &second) == -EBUSY);
+		if (i % 2)
+			CHECK(dup2(STDERR_FILENO, copy) == copy);
+		CHECK(close(copy) == 0);
+		CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_GET_STATUS, NULL) == -ESTALE);
+	}
+}
+
+static void run_upcalls(void)
+{
+	struct {
+		struct via_vfio_irq_set set;
+		int32_t fd;
+	} irqs = {{.argsz = sizeof(irqs),
+		   .flags = VIA_VFIO_IRQ_SET_DATA_EVENTFD | VIA_VFIO_IRQ_SET_ACTION_TRIGGER,
+		   .index = VIA_VFIO_PCI_MSI_IRQ_INDEX,
+		   .count = 1}};
+	int event = eventfd(0, EFD_NONBLOCK), bad = 400;
+	eventfd_t n;
+
+	open_all();
+	CHECK(client.upcalls > 0);
+	CHECK(fcntl(device_fd, F_GETFD) == FD_CLOEXEC);
+	CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &bad) == -EBADF);
+	irqs.fd = event;
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_SET_IRQS, &irqs) == 0);
+	irqs.set.flags = VIA_VFIO_IRQ_SET_DATA_NONE | VIA_VFIO_IRQ_SET_ACTION_TRIGGER;
+	irqs.set.argsz = sizeof(irqs.set);
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_SET_IRQS, &irqs) == 0);
+	CHECK(eventfd_read(event, &n) == 0 && n == 1);
+	irqs.set.argsz = sizeof(irqs);
+	irqs.set.flags = VIA_VFIO_IRQ_SET_DATA_EVENTFD | VIA_VFIO_IRQ_SET_ACTION_TRIGGER;
+	irqs.fd = bad;
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_SET_IRQS, &irqs) == -EBADF);
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_SET_IRQS, (void *)8) == -EFAULT);
+}
+
+static struct via_vfio_region_info region(uint32_t index)
+{
+	struct via_vfio_region_info info = {.argsz = sizeof(info), .index = index};
+
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
+	return info;
+}
+
+static void enable_memory(void)
+{
+	uint64_t command = region(VIA_VFIO_PCI_CONFIG_REGION_INDEX).offset + 4;
+	uint16_t value = 6;
+
+	CHECK(client_call(&client, VIA_DOOR_PWRITE, (uint64_t)device, (uintptr_t)&value, 2, command,
+			  0) == 2);
+}
+
+static void run_transfer(void)
+{
+	uint64_t config;
+	uint32_t value = 0;
+	uint16_t half[2] = {0};
+
+	open_all();
+	config = region(VIA_VFIO_PCI_CONFIG_REGION_INDEX).offset;
+	CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, (uintptr_t)&value, 4, config,
+			  0) == 4);
+	CHECK(value == EDU_ID);
+	CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, 8, 4, config, 0) == -EFAULT);
+	CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, (uintptr_t)&value, 4,
+			  UINT64_MAX - 1, 0) == -EINVAL);
+	CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, (uintptr_t)&value,
+			  UINT64_MAX - 1, config, 0) == -EINVAL);
+	enable_memory();
+	/* By position: BAR 0 is at 0, its first word in two halves. */
+	for (int i = 0; i < 2; i++)
+		CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, (uintptr_t)&half[i], 2,
+				  0, 1) >= 0);
+}
+
+static void run_mapping(void)
+{
+	struct via_door_area *areas;
+	int64_t id;
+	int fd;
+
+	open_all();
+	enable_memory();
+	id = client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, region(0).offset, 8192,
+			 PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK(id > 0 && client.slot->reply.n_fds == 1);
+	fd = client_take_fd(&client, true);
+	CHECK(client.slot->reply.value[1] == 8192 && client.slot->reply.value[2] >= 1);
+	areas = (struct via_door_area *)client.slot->data;
+	CHECK(areas[0].offset == 0 && areas[0].size == 8192 && areas[0].kind == 0);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 0, 4, 0, 0) == 0);
+	CHECK(client.slot->reply.value[0] == EDU_IDENTIFICATION);
+	CHECK(client_call(&client, VIA_DOOR_REG_WRITE, (uint64_t)id, 4, 4, 0x12345678, 0) == 0);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 4, 4, 0, 0) == 0);
+	CHECK(client.slot->reply.value[0] == (uint32_t)~0x12345678u);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 8192, 1, 0, 0) == -EINVAL);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 8190, 4, 0, 0) == -EINVAL);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, UINT64_MAX, 4, 0, 0) ==
+	      -EINVAL);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 0, 3, 0, 0) == -EINVAL);
+	/* A mapping keeps its file open, as in a kernel. */
+	close(device_fd);
+	close(group_fd);
+	close(container_fd);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 0, 4, 0, 0) == 0);
+	CHECK(client_open(&client, GROUP, true, &group_fd) == -EBUSY);
+	CHECK(client_call(&client, VIA_DOOR_UNMAP, (uint64_t)id, 0, 0, 0, 0) == 0);
+	CHECK(client_call(&client, VIA_DOOR_UNMAP, (uint64_t)id, 0, 0, 0, 0) == -ESTALE);
+	CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 0, 4, 0, 0) == -ESTALE);
+	CHECK(client_open(&client, GROUP, true, &group_fd) > 0);
+	close(group_fd);
+	close(fd);
+	/* Left for the hang-up to clean: */
+	open_all();
+	CHECK(client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, region(0).offset, 4096,
+			  PROT_READ, MAP_SHARED) > 0);
+}
+
+/* What was inherited over exec is identified by the new program. */
+static void run_exec(const char *name)
+{
+	char number[16];
+
+	CHECK((container = client_open(&client, "vfio/vfio", false, &container_fd)) > 0);
+	snprintf(number, sizeof(number), "%d", container_fd);
+	execl("/proc/self/exe", "program", "executed", name, number, NULL);
+	_exit(1);
+}
+
+static void run_executed(int fd)
+{
+	int64_t id = client_identify(&client, fd);
+
+	CHECK(id > 0);
+	CHECK(client_ioctl(&client, id, VIA_VFIO_GET_API_VERSION, NULL) == 0);
+}
+
+/* fd is one end of a socketpair to another program or to the test. */
+static void run_sender(int fd)
+{
+	char byte = 0;
+
+	CHECK((group = client_open(&client, GROUP, true, &group_fd)) > 0);
+	CHECK(via_door_send(fd, &byte, 1, group_fd, 0) == 0);
+}
+
+static void run_receiver(int fd)
+{
+	struct via_vfio_group_status status = {.argsz = sizeof(status)};
+	int64_t id;
+	int theirs;
+	char byte;
+
+	CHECK(via_door_recv(fd, &byte, 1, 0, true, &theirs) == 0 && theirs >= 0);
+	CHECK((id = client_identify(&client, theirs)) > 0);
+	CHECK(client_ioctl(&client, id, VIA_VFIO_GROUP_GET_STATUS, &status) == 0);
+	CHECK(client_open(&client, GROUP, true, &group_fd) == -EBUSY);
+	close(theirs);
+	CHECK(client_open(&client, GROUP, true, &group_fd) > 0);
+}
+
+/* Does everything in circles until it is killed. */
+static void run_busy(void)
+{
+	client.exit_when_lost = true;
+	for (;;) {
+		while ((container = client_open(&client, "vfio/vfio", true, &container_fd)) < 0)
+			;
+		while ((group = client_open(&client, GROUP, true, &group_fd)) == -EBUSY)
+			;
+		CHECK(group > 0);
+		CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd) ==
+		      0);
+		CHECK(client_ioctl(&client, container, VIA_VFIO_SET_IOMMU,
+				   (void *)VIA_VFIO_TYPE1v2_IOMMU) == 0);
+		device_fd = (int)client_ioctl(&client, group, VIA_VFIO_GROUP_GET_DEVICE_FD, DEVICE);
+		CHECK(device_fd >= 0);
+		CHECK((device = client_identify(&client, device_fd)) > 0);
+		enable_memory();
+		if (client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, region(0).offset, 4096,
+				PROT_READ, MAP_SHARED) > 0) {
+			int64_t id = client.slot->reply.result;
+
+			close(client_take_fd(&client, true));
+			CHECK(client_call(&client, VIA_DOOR_REG_READ, (uint64_t)id, 0, 4, 0, 0) ==
+			      0);
+			CHECK(client_call(&client, VIA_DOOR_UNMAP, (uint64_t)id, 0, 0, 0, 0) == 0);
+		}
+		close(device_fd);
+		close(group_fd);
+		close(container_fd);
+	}
+}
+
+static void run_die_in_upcall(void)
+{
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK((group = client_open(&client, GROUP, true, &group_fd)) > 0);
+	client.die_in_upcall = true;
+	client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd);
+}
+
+/* Garbage in every word; each connection may be lost, others not. */
+static void run_garbage(const char *name, unsigned int seed)
+{
+	srandom(seed);
+	for (int i = 0; i < 60; i++) {
+		struct client victim;
+		uint64_t *words;
+
+		CHECK(client_connect(&victim, name, seed) == 0);
+		words = (uint64_t *)victim.slot;
+		for (int j = 0; j < 40; j++) {
+			for (size_t k = 16; k < sizeof(struct via_door_slot) / 8 && k < 600; k++)
+				words[k] = random() % 3 ? (uint64_t)random()
+							: ~(uint64_t)0 >> (random() % 64);
+			victim.slot->request.op = (uint32_t)random() % 14;
+			victim.slot->request.n_fds = (uint32_t)random() % 20 ? 0 : (uint32_t)random();
+			victim.slot->request.id = (uint64_t)random() % 3
+							  ? (uint64_t)random() % 4
+							  : (uint64_t)random() << (random() % 40);
+			if (random() % 10 == 0)
+				(void)via_door_send(victim.sock, words, (size_t)random() % 4096,
+						    random() % 2 ? victim.sock : -1, MSG_DONTWAIT);
+			via_door_post(&victim.slot->state,
+				      random() % 4 ? VIA_DOOR_REQUEST : (uint32_t)random());
+			if (random() % 2)
+				(void)via_door_wait(&victim.slot->state, VIA_DOOR_REQUEST,
+						    &victim.spin, 1000000);
+		}
+		client_disconnect(&victim);
+	}
+}
+
+/* More connections than a process may have. */
+static void run_many(const char *name)
+{
+	static struct client many[VIA_DOOR_MAX_SLOTS];
+	struct client extra;
+
+	/* One is open already. */
+	for (size_t i = 0; i + 1 < VIA_DOOR_MAX_SLOTS; i++)
+		CHECK(client_connect(&many[i], name, (uint64_t)getpid()) == 0);
+	CHECK(client_connect(&extra, name, (uint64_t)getpid()) == -EMFILE);
+	client_disconnect(&many[0]);
+	/* The host sees the hang-up when it sees it. */
+	for (int r = -EMFILE; r;) {
+		r = client_connect(&extra, name, (uint64_t)getpid());
+		CHECK(r == 0 || r == -EMFILE);
+	}
+}
+
+/* Memory that DMA may and may not be mapped to. */
+static void run_memory(void)
+{
+	struct via_vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VIA_VFIO_DMA_MAP_FLAG_READ | VIA_VFIO_DMA_MAP_FLAG_WRITE,
+		.iova = 0x100000,
+		.size = 8192};
+	uint8_t *private = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				0);
+	int memory = memfd_create("memory", 0);
+	uint8_t *shared;
+
+	CHECK(ftruncate(memory, 8192) == 0);
+	shared = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	open_all();
+	map.vaddr = (uintptr_t)private;
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == 0);
+	map.iova += 8192;
+	map.vaddr = (uintptr_t)shared;
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == 0);
+	map.iova += 8192;
+	/* Beyond the end of the file. */
+	map.vaddr = (uintptr_t)shared + 4096;
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == -EFAULT);
+	/* Not there at all; partly not there. */
+	CHECK(munmap(private + 4096, 4096) == 0);
+	map.vaddr = (uintptr_t)private;
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == -EFAULT);
+	/* Read-only memory is for reading. */
+	map.size = 4096;
+	CHECK(mprotect(private, 4096, PROT_READ) == 0);
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == -EFAULT);
+	map.flags = VIA_VFIO_DMA_MAP_FLAG_READ;
+	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == 0);
+}
+
+static int program(int argc, char **argv)
+{
+	const char *what = argv[1], *name = argv[2];
+	int number = argc > 3 ? atoi(argv[3]) : -1;
+
+	alarm(20);
+	CHECK(client_connect(&client, name, (uint64_t)getpid()) == 0);
+	if (strcmp(what, "open") == 0)
+		run_open();
+	else if (strcmp(what, "close") == 0)
+		run_close();
+	else if (strcmp(what, "upcalls") == 0)
+		run_upcalls();
+	else if (strcmp(what, "transfer") == 0)
+		run_transfer();
+	else if (strcmp(what, "mapping") == 0)
+		run_mapping();
+	else if (strcmp(what, "exec") == 0)
+		run_exec(name);
+	else if (strcmp(what, "executed") == 0)
+		run_executed(number);
+	else if (strcmp(what, "sender") == 0)
+		run_sender(number);
+	else if (strcmp(what, "receiver") == 0)
+		run_receiver(number);
+	else if (strcmp(what, "busy") == 0)
+		run_busy();
+	else if (strcmp(what, "die-in-upcall") == 0)
+		run_die_in_upcall();
+	else if (strcmp(what, "garbage") == 0)
+		run_garbage(name, (unsigned int)number);
+	else if (strcmp(what, "many") == 0)
+		run_many(name);
+	else if (strcmp(what, "memory") == 0)
+		run_memory();
+	else
+		return 2;
+	return 0;
+}
+
+/* The host -------------------------------------------------------------------- */
+
+struct fixture {
+	struct via_host *host;
+	char name[64];
+	unsigned int n_fds; /* descriptors of ours before any program */
+};
+
+static unsigned int count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void start_host(struct fixture *fixture)
+{
+	struct via_vfio_config config = {.profile = VIA_PROFILE_FULL};
+	struct via_error err = {0};
+
+	assert_int_equal(via_host_new(&config, &fixture->host), 0);
+	assert_int_equal(via_host_add_device(fixture->host, "edu,addr=" DEVICE ",group=0", &err),
+			 0);
+	assert_int_equal(
+		via_host_listen(fixture->host, fixture->name, sizeof(fixture->name), &err), 0);
+	fixture->n_fds = count_fds();
+}
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	start_host(fixture);
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	via_host_free(fixture->host);
+	free(fixture);
+	return 0;
+}
+
+static pid_t start(struct fixture *fixture, const char *what, int number)
+{
+	char text[16];
+	pid_t pid;
+
+	snprintf(text, sizeof(text), "%d", number);
+	pid = fork();
+	if (pid == 0) {
+		execl("/proc/self/exe", "program", what, fixture->name, text, NULL);
+		_exit(127);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void finish(pid_t pid, int expected)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, expected);
+}
+
+/* Nothing is left of any program. */
+static void assert_clean(struct fixture *fixture)
+{
+	struct via_host_counts counts;
+
+	via_host_settle(fixture->host);
+	via_host_counts(fixture->host, &counts);
+	assert_int_equal(counts.peers, 0);
+	assert_int_equal(counts.slots, 0);
+	assert_int_equal(counts.files, 0);
+	assert_int_equal(counts.mappings, 0);
+	assert_int_equal(count_fds(), fixture->n_fds);
+}
+
+static void run(void **state, const char *what)
+{
+	struct fixture *fixture = *state;
+
+	finish(start(fixture, what, -1), 0);
+	assert_clean(fixture);
+}
+
+static void opens_and_calls(void **state)
+{
+	run(state, "open");
+}
+
+static void closes_are_seen(void **state)
+{
+	run(state, "close");
+}
+
+static void passes_descriptors(void **state)
+{
+	run(state, "upcalls");
+}
+
+static void transfers(void **state)
+{
+	run(state, "transfer");
+}
+
+static void maps(void **state)
+{
+	run(state, "mapping");
+}
+
+static void survives_exec(void **state)
+{
+	run(state, "exec");
+}
+
+static void checks_memory(void **state)
+{
+	run(state, "memory");
+}
+
+static void bounds_connections(void **state)
+{
+	run(state, "many");
+}
+
+static void identifies_what_was_sent(void **state)
+{
+	struct fixture *fixture = *state;
+	int ends[2];
+
+	/* The sender may be gone before the receiver looks. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	finish(start(fixture, "sender", ends[0]), 0);
+	finish(start(fixture, "receiver", ends[1]), 0);
+	close(ends[0]);
+	close(ends[1]);
+	assert_clean(fixture);
+}
+
+static void sees_the_drop_in_flight(void **state)
+{
+	struct fixture *fixture = *state;
+	struct via_host_counts counts;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	finish(start(fixture, "sender", ends[0]), 0);
+	via_host_settle(fixture->host);
+	via_host_counts(fixture->host, &counts);
+	assert_int_equal(counts.files, 1);
+	close(ends[0]);
+	close(ends[1]);
+	assert_clean(fixture);
+}
+
+static void cleans_up_after_kills(void **state)
+{
+	struct fixture *fixture = *state;
+
+	srandom(7);
+	for (int i = 0; i < 100; i++) {
+		pid_t a = start(fixture, "busy", -1);
+
+		usleep((useconds_t)(random() % 8000));
+		kill(a, SIGKILL);
+		finish(a, SIGKILL);
+		assert_clean(fixture);
+	}
+}
+
+static void outlives_a_death_in_an_upcall(void **state)
+{
+	struct fixture *fixture = *state;
+
+	finish(start(fixture, "die-in-upcall", -1), SIGKILL);
+	/* At once: the next program must not find the group taken. */
+	finish(start(fixture, "upcalls", -1), 0);
+	assert_clean(fixture);
+}
+
+static void outlives_garbage(void **state)
+{
+	struct fixture *fixture = *state;
+	pid_t good;
+
+	for (int i = 0; i < 2; i++) {
+		pid_t bad = start(fixture, "garbage", i);
+
+		good = start(fixture, "close", -1);
+		finish(good, 0);
+		finish(bad, 0);
+	}
+	assert_clean(fixture);
+}
+
+static int connect_raw(struct fixture *fixture)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path + 1, fixture->name + 1, strlen(fixture->name) - 1);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr,
+				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+					     strlen(fixture->name))),
+			 0);
+	return fd;
+}
+
+static void refuses_a_bad_hello(void **state)
+{
+	struct fixture *fixture = *state;
+	struct via_door_hello hello = {.magic = VIA_DOOR_MAGIC, .version = 999};
+	struct via_door_welcome welcome;
+	int fd = connect_raw(fixture), got;
+
+	assert_int_equal(via_door_send(fd, &hello, sizeof(hello), -1, 0), 0);
+	assert_int_equal(via_door_recv(fd, &welcome, sizeof(welcome), 0, true, &got), 0);
+	assert_int_equal(welcome.error, -EPROTO);
+	assert_int_equal(got, -1);
+	assert_int_equal(via_door_recv(fd, &welcome, sizeof(welcome), 0, true, &got), -ECONNRESET);
+	close(fd);
+	/* Short, and with a descriptor that nobody asked for. */
+	fd = connect_raw(fixture);
+	assert_int_equal(via_door_send(fd, &hello, 3, fd, 0), 0);
+	assert_int_equal(via_door_recv(fd, &welcome, sizeof(welcome), 0, true, &got), 0);
+	assert_int_equal(welcome.error, -EPROTO);
+	close(fd);
+	/* Many who say nothing do not keep others out. */
+	{
+		int silent[100];
+
+		for (size_t i = 0; i < 100; i++)
+			silent[i] = connect_raw(fixture);
+		finish(start(fixture, "open", -1), 0);
+		for (size_t i = 0; i < 100; i++)
+			close(silent[i]);
+	}
+	assert_clean(fixture);
+}
+
+static void ends_with_programs_running(void **state)
+{
+	struct fixture *fixture = *state;
+	pid_t pid = start(fixture, "busy", -1);
+	struct via_host_counts counts;
+
+	do
+		via_host_counts(fixture->host, &counts);
+	while (!counts.files);
+	via_host_free(fixture->host);
+	finish(pid, EXIT_LOST << 8);
+	start_host(fixture);
+}
+
+static void explains_a_bad_specification(void **state)
+{
+	static const struct {
+		const char *spec, *text;
+		int code;
+	} cases[] = {
+		{"nonsense", "unknown device model 'nonsense'; there are: ", -ENOENT},
+		{"edu,addr=zzz", "addr=zzz: give an address like", -EINVAL},
+		{"edu,group=-3", "group=-3: give a number", -EINVAL},
+		{"edu,colour=red", "colour", -EINVAL},
+		{"edu,addr=" DEVICE, DEVICE, -EEXIST},
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct via_error err = {0};
+
+		assert_int_equal(via_host_add_device(fixture->host, cases[i].spec, &err),
+				 cases[i].code);
+		assert_non_null(strstr(err.text, cases[i].text));
+	}
+	assert_int_equal(via_host_add_device(fixture->host, "edu", NULL), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(opens_and_calls),
+		cmocka_unit_test(closes_are_seen),
+		cmocka_unit_test(passes_descriptors),
+		cmocka_unit_test(transfers),
+		cmocka_unit_test(maps),
+		cmocka_unit_test(survives_exec),
+		cmocka_unit_test(checks_memory),
+		cmocka_unit_test(bounds_connections),
+		cmocka_unit_test(identifies_what_was_sent),
+		cmocka_unit_test(sees_the_drop_in_flight),
+		cmocka_unit_test(cleans_up_after_kills),
+		cmocka_unit_test(outlives_a_death_in_an_upcall),
+		cmocka_unit_test(outlives_garbage),
+		cmocka_unit_test(refuses_a_bad_hello),
+		cmocka_unit_test(ends_with_programs_running),
+		cmocka_unit_test(explains_a_bad_specification),
+	};
+
+	/* A program in which something fails must not take the test with it. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 2)
+		return program(argc, argv);
+	return cmocka_run_group_tests_name("the door", tests, setup, teardown);
+}
