@@ -260,17 +260,33 @@ static struct box *_Atomic published;
 static _Atomic bool stop;
 static _Atomic int n_dead;
 
+/* Stores that miss the cache keep the slot's store waiting behind them, if nothing else does. */
+#define COLD_BYTES (8u << 20)
+
 static void *read_boxes(void *arg)
 {
-	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-		struct box *box;
+	volatile char *cold = calloc(1, COLD_BYTES);
+	uint32_t seed = 1;
 
+	while (cold && !atomic_load_explicit(&stop, memory_order_relaxed)) {
+		struct box *box;
+		int i;
+
+		for (i = 0; i < 8; i++) {
+			seed = seed * 1664525u + 1013904223u;
+			cold[(seed >> 8) % COLD_BYTES] = 1;
+		}
 		via_epoch_enter();
 		box = atomic_load_explicit(&published, memory_order_acquire);
-		if (!atomic_load_explicit(&box->alive, memory_order_relaxed))
-			atomic_fetch_add(&n_dead, 1);
+		for (i = 0; i < 200; i++) {
+			if (!atomic_load_explicit(&box->alive, memory_order_relaxed)) {
+				atomic_fetch_add(&n_dead, 1);
+				break;
+			}
+		}
 		via_epoch_exit();
 	}
+	free((void *)cold);
 	return NULL;
 }
 
@@ -289,7 +305,7 @@ static int litmus(void)
 		if (pthread_create(&thread[i], NULL, read_boxes, NULL))
 			return 1;
 	}
-	for (i = 1; i < 2000; i++) {
+	for (i = 1; i < 20000; i++) {
 		struct box *next = &boxes[i & 1], *old = &boxes[~i & 1];
 
 		atomic_store_explicit(&next->alive, 1, memory_order_relaxed);

@@ -248,6 +248,11 @@ static void case_41_indivisible(void **state)
 	assert_int_equal(via_bus_read_value(bus, 0x104, 4, &v), 0);
 	assert_int_equal(via_bus_read_value(bus, 0x100, 4, &v), 0);
 	expect_calls(&d[1], 1, 0, 4);
+	/* What begins beneath it does not divide it. */
+	add(bus, &d[0], 0x106, 0x10f, -1);
+	dev_reset(&d[1]);
+	assert_int_equal(via_bus_read_value(bus, 0x104, 4, &v), 0);
+	expect_calls(&d[1], 1, 0, 4);
 	via_bus_free(bus);
 }
 
