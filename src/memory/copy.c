@@ -117,14 +117,6 @@ static int __attribute__((noinline)) copy_batched(const struct via_store_run *ru
 	return copy_runs(runs, n_runs, bufs, write, &batch);
 }
 
-static bool all_mapped(const struct via_store *store)
-{
-	for (size_t i = 0; i < store->n_segs; i++)
-		if (!store->segs[i].host)
-			return false;
-	return true;
-}
-
 static int transfer(const struct via_store_run *runs, size_t n_runs, const struct iovec *bufs,
 		    size_t n_bufs, bool write)
 {
@@ -139,7 +131,7 @@ static int transfer(const struct via_store_run *runs, size_t n_runs, const struc
 			return -ERANGE;
 		if (!(store->prot & prot))
 			return -EACCES;
-		mapped = mapped && all_mapped(store);
+		mapped = mapped && store->mapped;
 		if (__builtin_add_overflow(total, runs[i].len, &total))
 			return -EINVAL;
 	}

@@ -155,6 +155,9 @@ static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsig
 		.n_segs = b.n_segs,
 	};
 	memcpy(store->segs, b.segs, b.n_segs * sizeof(b.segs[0]));
+	store->mapped = true;
+	for (size_t i = 0; i < b.n_segs; i++)
+		store->mapped = store->mapped && b.segs[i].host;
 	free(b.segs);
 	*ret_store = store;
 	return 0;

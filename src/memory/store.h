@@ -22,6 +22,7 @@ struct via_store {
 	uint32_t leases;     /* atomic, and a futex for via_store_wait() */
 	uint32_t waiters;    /* atomic */
 	unsigned int prot;
+	bool mapped;	     /* every segment is in our address space */
 	uint64_t len;
 	struct via_space *space;
 	size_t n_segs;
