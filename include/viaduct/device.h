@@ -70,8 +70,9 @@ struct via_device_ops {
 	/**
 	 * @doorbell: look at the doorbell memory and act on what is new. Called
 	 * by the device's thread while doorbells are busy, once more before it
-	 * sleeps, and after a write by pwrite or trap. Return: true if anything
-	 * was new.
+	 * sleeps, and after a write by pwrite or trap on the thread of that
+	 * write. Never at the same time as itself, @work or @reset. Return:
+	 * true if anything was new.
 	 */
 	bool (*doorbell)(struct via_device *dev, void *model, unsigned int bar);
 	/** @work: events given to via_device_kick() since the last call, on the device's thread */

@@ -108,6 +108,7 @@ struct via_doorbell_guard {
 	struct via_doorbell_guard *next; /* the device's, under its guard lock */
 	/* After 0 the next write through the mapping calls via_device_doorbell_ring(). */
 	int (*arm)(struct via_doorbell_guard *guard);
+	/* Writes need not be reported from now on; may be called when not armed. */
 	void (*disarm)(struct via_doorbell_guard *guard);
 };
 

@@ -6,9 +6,9 @@
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -323,6 +323,45 @@ static void test_reset_drops_work(void **state)
 	assert_int_equal(m->work, 2);
 	via_device_close(dev);
 	via_device_free(dev);
+}
+
+static unsigned int open_fds(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Each descriptor that a device needs is refused once. */
+static void test_out_of_descriptors(void **state)
+{
+	unsigned int before = open_fds(), unused = 0;
+	struct rlimit old, few;
+	struct via_device *dev = NULL;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	for (few.rlim_cur = 0; !dev; unused += fcntl((int)few.rlim_cur++, F_GETFD) < 0) {
+		struct model *m = calloc(1, sizeof(*m));
+		struct via_error err = {0};
+		int ret;
+
+		assert_non_null(m);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		ret = via_device_new(&desc, &ops, m, &err, &dev);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (!ret)
+			break;
+		assert_int_equal(ret, -EMFILE);
+		assert_non_null(strstr(err.text, "sample"));
+		assert_int_equal(open_fds(), before);
+	}
+	/* It takes epoll, eventfd and two memfds: each was missing once. */
+	assert_int_equal(unused, 4);
+	via_device_free(dev);
+	assert_int_equal(open_fds(), before);
 }
 
 static void test_info(void **state)
@@ -832,6 +871,7 @@ int main(void)
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_open_close),
 		cmocka_unit_test(test_reset_drops_work),
+		cmocka_unit_test(test_out_of_descriptors),
 		cmocka_unit_test_setup_teardown(test_info, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_access, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_disabled, set_up, tear_down),
