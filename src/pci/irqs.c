@@ -45,7 +45,7 @@ void via_irqs_intx_fire(struct via_irqs *irqs)
 
 void via_irqs_intx_unmask(struct via_irqs *irqs)
 {
-	if (!irqs->masked || irqs->disabled)
+	if (irqs->disabled)
 		return;
 	irqs->masked = false;
 	via_irqs_intx_fire(irqs);

@@ -2,8 +2,7 @@
 /*
  * Config space over the reference device R of pci-config.md 9.1, with what is
  * there of it: PM at 40, MSI at 50, PCI Express at 70, MSI-X at B0. Names carry
- * the numbers of the table there. Values that differ from R's: a device with
- * another INTx pin, VPD, vendor and extended capabilities does not exist here.
+ * the numbers of the table there.
  */
 #include "pci/config.h"
 #include "pci/dev.h"
@@ -13,12 +12,14 @@
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
-#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -52,6 +53,8 @@ struct fixture {
 	char log[512];	/* device transactions, "r4@0c w2@04=0103 " */
 	char hooks[512];
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
+	/* Power management of another kind than the library's own. */
+	bool d1_d2, soft_reset;
 	int fds[16];
 };
 
@@ -82,6 +85,10 @@ static int log_read(void *cookie, unsigned int pos, unsigned int width, uint32_t
 	note(f->log, sizeof(f->log), "r%u@%02x ", width, pos);
 	assert_int_equal(f->real.ops->read(f->real.cookie, pos, width, ret_value), 0);
 	*ret_value |= raised_at(f, pos, width);
+	if (f->d1_d2 && pos == PM + PCI_PM_PMC)
+		*ret_value |= PCI_PM_PMC_D1 | PCI_PM_PMC_D2;
+	if (f->soft_reset && pos == PM + PCI_PM_CSR)
+		*ret_value &= ~PCI_PM_CSR_NO_SOFT_RESET;
 	return 0;
 }
 
@@ -140,6 +147,8 @@ static void on_reset(void *cookie, enum via_reset kind)
 	struct fixture *f = cookie;
 
 	assert_false(f->config && via_config_bus_master(f->config));
+	if (kind == VIA_RESET_CLOSE)
+		assert_false(via_irqs_message_mode(f->irqs));
 	note(f->hooks, sizeof(f->hooks), "reset %d; ", kind);
 }
 
@@ -495,8 +504,12 @@ static void test_conventional_size(void **state)
 	struct fixture *f;
 	uint32_t value;
 
+	put(*state, 2, 0x0c, 0x4010); /* PCI Express has no latency timer */
+	assert_int_equal(get(*state, 2, 0x0c), 0x0010);
 	desc.express.present = false;
 	f = start(&desc);
+	put(f, 2, 0x0c, 0x4010);
+	assert_int_equal(get(f, 2, 0x0c), 0x4010);
 	assert_int_equal(via_config_size(f->config), 256);
 	assert_int_equal(via_config_read(f->config, 0xfe, &value, 4), -EFAULT);
 	assert_int_equal(via_config_read(f->config, 0x100, &value, 4), -EFAULT);
@@ -672,6 +685,15 @@ static void test_t92_reopen_is_fresh(void **state)
 	/* What the last program granted does not clamp the next one's vectors wider. */
 	put(f, 2, MSI + 2, 0x0031);
 	assert_int_equal(get(f, 2, MSI + 2), 0x0186);
+	/* And what it masked is not masked. */
+	put(f, 2, 0x04, 0x0107);
+	assert_int_equal(arm(f, VIA_IRQ_MSI, 4), 0);
+	via_irqs_trigger(f->irqs, 1);
+	assert_int_equal(count(f, 1), 1);
+	assert_int_equal(arm(f, VIA_IRQ_REQ, 1), 0);
+	via_config_close(f->config);
+	assert_int_equal(disarm(f, VIA_IRQ_REQ), -EINVAL);
+	via_config_open(f->config);
 }
 
 /* --- Power management ---------------------------------------------------------- */
@@ -705,6 +727,38 @@ static void test_t31_t32_power(void **state)
 	put(f, 1, PM + 5, 0x03);
 	assert_int_equal(get(f, 2, PM + 4), 0x0008);
 	assert_string_equal(f->hooks, "");
+}
+
+static void test_d1_d2(void **state)
+{
+	struct fixture *f = *state;
+
+	f->d1_d2 = true;
+	put(f, 2, PM + 4, 2);
+	assert_int_equal(get(f, 2, PM + 4), 0x000a);
+	put(f, 2, PM + 4, 1); /* only deeper, or to D0 */
+	assert_int_equal(get(f, 2, PM + 4), 0x000a);
+	put(f, 2, PM + 4, 3);
+	put(f, 2, PM + 4, 2);
+	assert_int_equal(get(f, 2, PM + 4), 0x000b);
+	put(f, 2, PM + 4, 0);
+	put(f, 2, PM + 4, 1);
+	assert_int_equal(get(f, 2, PM + 4), 0x0009);
+	assert_string_equal(f->hooks, "power 0>2; memory 0; power 2>3; power 3>0; memory 1; "
+				      "power 0>1; ");
+}
+
+static void test_soft_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	f->soft_reset = true;
+	put(f, 4, 0x10, 0xc0000000);
+	put(f, 2, PM + 4, 3);
+	f->hooks[0] = '\0';
+	put(f, 2, PM + 4, 0);
+	assert_string_equal(f->hooks, "power 3>0; reset 3; memory 1; ");
+	assert_int_equal(get(f, 4, 0x10), 0xc000000c);
 }
 
 static void test_reset_leaves_d3(void **state)
@@ -843,6 +897,8 @@ static void test_t51_flr_keeps_config(void **state)
 	put(f, 4, MSI + 4, 0xfee01000);
 	put(f, 1, 0x0c, 0x10);
 	assert_int_equal(arm(f, VIA_IRQ_MSIX, 4), 0);
+	via_irqs_set_level(f->irqs, true);
+	assert_int_equal(get(f, 2, 0x06), 0x0018);
 	f->hooks[0] = '\0';
 	put(f, 1, EXP + 9, 0x80);
 	/* No DMA while the model is reset. */
@@ -852,6 +908,7 @@ static void test_t51_flr_keeps_config(void **state)
 	assert_int_equal(get(f, 2, 0x04), 0x0507);
 	assert_int_equal(get(f, 4, MSI + 4), 0xfee01000);
 	assert_int_equal(get(f, 1, 0x0c), 0x10);
+	assert_int_equal(get(f, 2, 0x06), 0x0010);
 	via_irqs_trigger(f->irqs, 2);
 	assert_int_equal(count(f, 2), 1);
 }
@@ -868,6 +925,118 @@ static void test_integrated_endpoint(void **state)
 	put(f, 2, 0x48, 0x8000);
 	assert_string_equal(f->hooks, "memory 0; reset 2; memory 1; ");
 	stop(f);
+}
+
+/* What vfio-pci shows of QEMU's edu; the host's BAR address and interrupt line aside. */
+static void test_edu_as_kernel(void **state)
+{
+	static const uint8_t kernel[] = {
+		0x34, 0x12, 0xe8, 0x11, 0x03, 0x01, 0x10, 0x00, 0x10, 0x00, 0xff, 0x00, 0, 0, 0, 0,
+		0x00, 0x00, 0x00, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf4, 0x1a, 0x00, 0x11,
+		0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x01, 0, 0,
+		0x05, 0x00, 0x80, 0x00,
+	};
+	static const struct via_config_desc desc = {
+		.ident = { .vendor = 0x1234, .device = 0x11e8, .class_code = 0x00ff00,
+			   .revision = 0x10, .subsystem_vendor = 0x1af4,
+			   .subsystem_device = 0x1100, .interrupt_pin = 1 },
+		.bars[0] = { .size = 1 << 20 },
+		.msi = { .vectors = 1, .addr64 = true },
+	};
+	static const struct via_config_ops no_hooks = { .memory = NULL };
+	struct via_irqs_desc irqs_desc;
+	struct via_config *config;
+	struct via_irqs *irqs;
+	uint8_t expected[256] = { 0 }, bytes[256];
+
+	memcpy(expected, kernel, sizeof(kernel));
+	via_config_irqs_desc(&desc, &irqs_desc);
+	assert_int_equal(via_irqs_new(&irqs_desc, NULL, NULL, &irqs), 0);
+	assert_int_equal(via_config_new(&desc, &no_hooks, NULL, irqs, NULL, &config), 0);
+	via_config_open(config);
+	assert_int_equal(via_config_read(config, 0, bytes, sizeof(bytes)), 256);
+	assert_memory_equal(bytes, expected, 256);
+	via_config_close(config);
+	via_config_free(config);
+	via_irqs_free(irqs);
+}
+
+/* --- T93, Q16: writers of one register lose nothing of each other --------------- */
+
+static atomic_bool stop_threads;
+
+static void *flip_byte(void *cookie)
+{
+	static atomic_uint next_pos;
+	struct fixture *f = cookie;
+	unsigned int pos = 0x10 + 3 - atomic_fetch_add(&next_pos, 1) % 2;
+
+	for (unsigned int i = 0; !atomic_load(&stop_threads); i++) {
+		put(f, 1, pos, i & 0xff);
+		assert_int_equal(get(f, 1, pos), i & 0xff);
+	}
+	return NULL;
+}
+
+static void *disturb(void *cookie)
+{
+	struct fixture *f = cookie;
+
+	for (unsigned int i = 0; !atomic_load(&stop_threads); i++) {
+		put(f, 2, 0x04, i & 1 ? 0x0507 : 0x0103);
+		put(f, 1, EXP + 9, 0x80);
+		put(f, 4, MSI, i << 16);
+		put(f, 1, PM + 4, i & 3);
+		put(f, 4, MSI + 16, i);
+		(void)get(f, 4, MSI + 20);
+		(void)get(f, 2, MSIX + 2);
+		if (i % 32 == 0)
+			via_config_reset(f->config, VIA_RESET_IOCTL);
+	}
+	return NULL;
+}
+
+static void *arm_and_raise(void *cookie)
+{
+	struct fixture *f = cookie;
+
+	for (unsigned int i = 0; !atomic_load(&stop_threads); i++) {
+		(void)arm(f, i % 3, 1);
+		via_irqs_trigger(f->irqs, 0);
+		via_irqs_set_level(f->irqs, i & 4);
+		(void)via_config_bus_master(f->config);
+		(void)disarm(f, i % 3);
+	}
+	return NULL;
+}
+
+static void test_t93_threads(void **state)
+{
+	static void *(*const bodies[])(void *) = { flip_byte, flip_byte, disturb, arm_and_raise };
+	struct timespec time = { .tv_nsec = 200000000 };
+	static const struct via_config_ops no_hooks = { .memory = NULL };
+	struct fixture f = { .log = "" };
+	struct via_irqs_desc irqs;
+	pthread_t threads[4];
+
+	via_config_irqs_desc(&device_r, &irqs);
+	assert_int_equal(via_irqs_new(&irqs, NULL, NULL, &f.irqs), 0);
+	assert_int_equal(via_config_new(&device_r, &no_hooks, NULL, f.irqs, NULL, &f.config), 0);
+	via_config_open(f.config);
+	for (int i = 0; i < 16; i++)
+		f.fds[i] = eventfd(0, EFD_NONBLOCK);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, bodies[i], &f), 0);
+	nanosleep(&time, NULL);
+	atomic_store(&stop_threads, true);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	via_config_close(f.config);
+	via_config_free(f.config);
+	via_irqs_free(f.irqs);
+	for (int i = 0; i < 16; i++)
+		close(f.fds[i]);
 }
 
 static void test_descriptions_are_checked(void **state)
@@ -917,7 +1086,7 @@ int main(void)
 		WITH_R(test_t3_virtual_is_not_device),
 		WITH_R(test_t5_t6_splitting),
 		WITH_R(test_t7_t8_bounds),
-		cmocka_unit_test(test_conventional_size),
+		WITH_R(test_conventional_size),
 		WITH_R(test_t14_t18_bars),
 		cmocka_unit_test(test_unimplemented_bar),
 		WITH_R(test_t20_open_state),
@@ -928,6 +1097,8 @@ int main(void)
 		WITH_R(test_memory_is_revoked_before_the_bit),
 		WITH_R(test_t92_reopen_is_fresh),
 		WITH_R(test_t31_t32_power),
+		WITH_R(test_d1_d2),
+		WITH_R(test_soft_reset),
 		WITH_R(test_reset_leaves_d3),
 		WITH_R(test_t33_t34_msi_control),
 		WITH_R(test_q18_header_write_keeps_msi_on),
@@ -937,6 +1108,8 @@ int main(void)
 		WITH_R(test_t49_read_request_floor),
 		WITH_R(test_t51_flr_keeps_config),
 		cmocka_unit_test(test_integrated_endpoint),
+		cmocka_unit_test(test_edu_as_kernel),
+		cmocka_unit_test(test_t93_threads),
 		cmocka_unit_test(test_descriptions_are_checked),
 	};
 

@@ -99,6 +99,18 @@ static void test_arm_with_line_high(void **state)
 	assert_int_equal(rig_count(rig, 0), 1);
 }
 
+static void test_disable_while_unmasked(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(rig_arm(rig, VIA_IRQ_INTX, 0, 1), 0);
+	via_irqs_set_intx_disable(rig->irqs, true);
+	via_irqs_set_level(rig->irqs, true);
+	assert_int_equal(rig_count(rig, 0), 0);
+	via_irqs_set_intx_disable(rig->irqs, false);
+	assert_int_equal(rig_count(rig, 0), 1);
+}
+
 static void test_q12_clearing_disable_cancels_mask(void **state)
 {
 	struct rig *rig = *state;
@@ -321,6 +333,17 @@ static void test_msix_registers(void **state)
 	assert_int_equal(via_msix_table_read(rig->irqs, end, 8), 0);
 	assert_int_equal(via_msix_table_read(rig->irqs, UINT64_MAX, 8), 0);
 	assert_int_equal(via_msix_pba_read(rig->irqs, 8, 8), 0);
+	/* The next program finds nothing of it. */
+	via_irqs_release(rig->irqs, true);
+	for (uint64_t offset = 0; offset < end; offset += 8)
+		assert_int_equal(via_msix_table_read(rig->irqs, offset, 8),
+				 offset % 16 ? 0x100000000 : 0);
+	/* What MSI has pending is not shown here. */
+	assert_int_equal(rig_arm(rig, VIA_IRQ_MSI, 0, 1), 0);
+	via_irqs_set_msi_mask(rig->irqs, 1);
+	via_irqs_trigger(rig->irqs, 0);
+	assert_int_equal(via_irqs_msi_pending(rig->irqs), 1);
+	assert_int_equal(via_msix_pba_read(rig->irqs, 0, 8), 0);
 }
 
 /* --- Eventfds --------------------------------------------------------------------- */
@@ -503,6 +526,7 @@ int main(void)
 		WITH_RIG(test_t26_unmask),
 		WITH_RIG(test_mask),
 		WITH_RIG(test_arm_with_line_high),
+		WITH_RIG(test_disable_while_unmasked),
 		WITH_RIG(test_q12_clearing_disable_cancels_mask),
 		WITH_RIG(test_t81_resample),
 		WITH_RIG(test_t80_resample_attach),
