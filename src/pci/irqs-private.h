@@ -7,6 +7,7 @@
 #define VIA_PCI_IRQS_PRIVATE_H
 
 #include "pci/irqs.h"
+#include "pci/signal.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,6 +33,8 @@ struct via_irqs {
 	atomic_bool level; /* INTx pin */
 	atomic_uint msi_qmax;
 	atomic_ullong delivered, dropped;
+
+	struct via_signaller signaller;
 
 	bool bus_master;
 	unsigned int power; /* D-state */

@@ -10,20 +10,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/*
- * The eventfd's file description is the program's too: it may be blocking, and
- * making it non-blocking would change the program's reads. A counter that is
- * full needs no further increment: whoever reads it learns of the interrupt.
- */
 void via_irqs_signal(struct via_irqs *irqs, int fd)
 {
-	static const uint64_t one = 1;
-	struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
-
 	if (fd < 0)
 		return;
-	if (poll(&pollfd, 1, 0) == 1 && pollfd.revents & POLLOUT)
-		(void)!write(fd, &one, sizeof(one));
+	via_signaller_signal(&irqs->signaller, fd);
 	atomic_fetch_add_explicit(&irqs->delivered, 1, memory_order_relaxed);
 }
 
@@ -330,6 +321,7 @@ int via_irqs_new(const struct via_irqs_desc *desc, const struct via_irqs_ops *op
 	pthread_mutex_init(&irqs->arrange, NULL);
 	pthread_mutex_init(&irqs->lock, NULL);
 	atomic_init(&irqs->armed, VIA_IRQ_NONE);
+	via_signaller_init(&irqs->signaller);
 	irqs->intx = irqs->resample = irqs->err = irqs->req = -1;
 	n = max_vectors(irqs);
 	if (n) {
@@ -355,6 +347,7 @@ void via_irqs_free(struct via_irqs *irqs)
 		return;
 	if (irqs->vectors && irqs->pending && irqs->table)
 		via_irqs_release(irqs, true);
+	via_signaller_deinit(&irqs->signaller);
 	free(irqs->vectors);
 	free(irqs->pending);
 	free(irqs->table);
