@@ -212,9 +212,10 @@ static int own_fd(void *cookie, int fd, int *ret_fd)
 static int set_irqs(struct via_device *dev, uint32_t index, uint32_t flags, uint32_t start,
 		    uint32_t count, const int32_t *fds)
 {
+	static const uint8_t bools[8] = {1, 0, 1, 1};
 	struct via_set_irqs set = {.index = index, .start = start, .count = count, .flags = flags,
-				   .fds = fds, .fd_get = own_fd};
-	uint32_t argsz = 20 + (flags & VIA_VFIO_IRQ_SET_DATA_EVENTFD ? 4 * count : 0);
+				   .bools = bools, .fds = fds, .fd_get = own_fd};
+	uint32_t argsz = 20 + 4 * count;
 	size_t len;
 	int ret = via_device_irqs_check(dev, argsz, &set, &len);
 
@@ -865,6 +866,57 @@ static void test_storm(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* A hostile program: any access anywhere, any SET_IRQS. Nothing may crash, hang or overrun. */
+static void test_random(void **state)
+{
+	struct via_device *dev = ((struct model *)*state)->dev;
+	int32_t fds[8], trigger = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint32_t seed = 1, total = 0;
+
+	for (unsigned int i = 0; i < 8; i++)
+		fds[i] = i % 3 ? trigger : -1;
+	for (int i = 0; i < 20000; i++) {
+		unsigned int region = next_random(&seed) % 11, action = next_random(&seed) % 8;
+		uint64_t offset = next_random(&seed) % (region == VIA_REGION_CONFIG ? 4200 : 0x9000);
+		size_t len = next_random(&seed) % 48;
+		uint64_t value = next_random(&seed);
+		uint8_t b[64];
+		ssize_t n = 0;
+
+		if (region < 9 && action < 3)
+			offset %= 0x140;
+		memset(b, (int)next_random(&seed), 48);
+		memset(b + 48, 0xc3, 16);
+		if (action < 3)
+			n = via_device_region_write(dev, region, offset, b, len);
+		else if (action < 6)
+			n = via_device_region_read(dev, region, offset, b, len);
+		else if (action == 6)
+			n = via_device_mapped_write(dev, region, offset, 1u << (len % 4), value);
+		else
+			n = set_irqs(dev, region, (uint32_t)value & 0x3f, (uint32_t)len % 6,
+				     (uint32_t)len % 9, fds) == 0;
+		assert_true(n <= 48);
+		for (unsigned int k = 48; k < 64; k++)
+			assert_int_equal(b[k], 0xc3);
+		total += n > 0;
+		via_irq_set_level(dev, value & 1);
+		via_irq_trigger(dev, value & 7);
+		if (i % 50 == 0) {
+			config_put(dev, capability(dev, 1) + 4, 0);
+			command(dev, 6, 0);
+		}
+	}
+	assert_true(total > 2000);
+	close(trigger);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -885,6 +937,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_msix, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_intx_resample, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_storm, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_random, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
