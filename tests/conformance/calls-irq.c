@@ -97,8 +97,11 @@ static void armed(const struct door *door, uint32_t index)
 	call_event(FD_EVENT);
 	call_event(FD_EVENT + 1);
 	for (uint32_t other = 0; other < 3; other++) {
-		if (other != index)
-			set(door, EVENTFD | TRIGGER, other, 0, 1, FD_EVENT + 2);
+		if (other == index)
+			continue;
+		set(door, EVENTFD | TRIGGER, other, 0, 1, FD_EVENT + 2);
+		/* It was free if this index has no interrupts at all. */
+		disarm(door, other);
 	}
 	set(door, EVENTFD | TRIGGER, index, 0, 1, FD_CLOSED);
 	set(door, NONE | TRIGGER, index, 0, 1, 0);
@@ -114,6 +117,58 @@ static void armed(const struct door *door, uint32_t index)
 	disarm(door, index);
 	set(door, NONE | TRIGGER, index, 0, 1, 0);
 	disarm(door, index);
+}
+
+/* Several vectors: the second half of the list's eventfds, holes, growth beyond what was enabled.
+ */
+static void vectors(const struct door *door, uint32_t index)
+{
+	const uint32_t flags = EVENTFD | TRIGGER;
+
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 0, 2, FD_EVENT, FD_EVENT + 1);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 2);
+	call_event(FD_EVENT);
+	call_event(FD_EVENT + 1);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 3);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, BOOL | TRIGGER, index, 0, 2, 0x0100);
+	call_event(FD_EVENT);
+	call_event(FD_EVENT + 1);
+	/* Beyond. */
+	set(door, flags, index, 2, 1, FD_EVENT + 2);
+	set(door, NONE | TRIGGER, index, 2, 1, 0);
+	call_event(FD_EVENT + 2);
+	set(door, flags, index, 63, 1, FD_EVENT + 3);
+	set(door, NONE | TRIGGER, index, 63, 1, 0);
+	call_event(FD_EVENT + 3);
+	set(door, flags, index, 64, 1, FD_EVENT + 3);
+	set(door, flags, index, 65, 1, FD_EVENT + 3);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 64, 2, FD_EVENT, FD_EVENT);
+	/* One that fails takes those before it along. */
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 0, 2, FD_EVENT, FD_CLOSED);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 2);
+	call_event(FD_EVENT);
+	call_event(FD_EVENT + 1);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 0, 2, (uint32_t)-1, FD_EVENT + 1);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 2);
+	call_event(FD_EVENT);
+	call_event(FD_EVENT + 1);
+	/* A read-only table: what config space and the device's own bytes show. */
+	call_read(door, FD_DEVICE, 0, 0x2000, 16, BUFFER);
+	call_write(door, FD_DEVICE, 0, 0x2000, 8, 0x1122334455667788, BUFFER);
+	call_read(door, FD_DEVICE, 0, 0x1ff8, 16, BUFFER);
+	call_read(door, FD_DEVICE, 0, 0x3000, 8, BUFFER);
+	disarm(door, index);
+	/* At once beyond what there is, from a start that is not 0, and nothing at all. */
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 3, 2, FD_EVENT, FD_EVENT + 1);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 5);
+	call_event(FD_EVENT);
+	call_event(FD_EVENT + 1);
+	disarm(door, index);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, flags, index, 0, 0);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, flags, index, 3, 0);
+	disarm(door, index);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 28, flags, index, 0, 2, FD_EVENT, FD_CLOSED);
+	CALL(door, FD_DEVICE, DEVICE_SET_IRQS, 20, NONE | TRIGGER, index, 0, 1);
 }
 
 static void intx(const struct door *door)
@@ -186,6 +241,10 @@ void irq_calls(const struct door *door, const struct subject *subject)
 		call_read(door, FD_DEVICE, 7, 0x40, 16, BUFFER);
 		disarm(door, index);
 	}
+	section("vectors of MSI");
+	vectors(door, 1);
+	section("vectors of MSI-X");
+	vectors(door, 2);
 	intx(door);
 	section("ERR");
 	single(door, 3);

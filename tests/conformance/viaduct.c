@@ -3,6 +3,10 @@
  * The list of calls on file objects in this process.
  *
  * usage: vfio-calls-viaduct MODEL[,OPTION...] ADDRESS GROUP
+ *
+ * Besides the models of the catalogue there is like-qemu-nvme: a function with
+ * the BAR, the interrupts and the constant registers of QEMU's nvme, but none
+ * of its function.
  */
 #include "calls.h"
 
@@ -110,16 +114,44 @@ static const struct door door = {
 	.mmap = obj_mmap,
 };
 
-static int add_device(const char *spec, const char *addr_text, int group, struct via_error *err)
+static uint64_t like_nvme_read(struct via_device *dev, void *model, unsigned int bar,
+			       uint64_t offset, unsigned int size)
+{
+	const uint64_t capabilities = 0x004008200f0107ff;
+
+	return offset < 8 ? capabilities >> offset % 8 * 8 : offset == 8 ? 0x10400 : 0;
+}
+
+static const struct via_device_desc like_nvme_desc = {
+	.name = "like-qemu-nvme",
+	.ident =
+		{
+			.vendor = 0x1b36,
+			.device = 0x0010,
+			.subsystem_vendor = 0x1af4,
+			.subsystem_device = 0x1100,
+			.class_code = 0x010802,
+			.revision = 2,
+			.interrupt_pin = 1,
+		},
+	.bars[0] = {.size = 0x4000, .flags = VIA_BAR_MEM64},
+	.msix = {.vectors = 65, .table_offset = 0x2000, .pba_offset = 0x3000},
+	.express = {.present = true},
+	.power_management = true,
+};
+
+static const struct via_device_ops like_nvme_ops = {.read = like_nvme_read};
+
+static int make_device(const char *spec, struct via_error *err, struct via_device **ret_dev)
 {
 	const struct via_model *model;
 	struct via_options *options;
-	struct via_pci_addr addr;
-	struct via_device *dev;
 	char name[32];
 	size_t len = strcspn(spec, ",");
 	int ret;
 
+	if (!strcmp(spec, like_nvme_desc.name))
+		return via_device_new(&like_nvme_desc, &like_nvme_ops, NULL, err, ret_dev);
 	snprintf(name, sizeof(name), "%.*s", (int)len, spec);
 	model = via_model_find(name);
 	if (!model)
@@ -127,8 +159,17 @@ static int add_device(const char *spec, const char *addr_text, int group, struct
 	ret = via_options_parse(model, spec[len] ? spec + len + 1 : NULL, err, &options);
 	if (ret < 0)
 		return ret;
-	ret = model->create(options, err, &dev);
+	ret = model->create(options, err, ret_dev);
 	via_options_free(options);
+	return ret;
+}
+
+static int add_device(const char *spec, const char *addr_text, int group, struct via_error *err)
+{
+	struct via_pci_addr addr;
+	struct via_device *dev;
+	int ret = make_device(spec, err, &dev);
+
 	if (ret < 0)
 		return ret;
 	ret = via_pci_addr_parse(addr_text, &addr);
