@@ -3,6 +3,7 @@
 
 #include "base/epoch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -133,8 +134,10 @@ struct via_ioas_area *via_index_find(const struct via_index *index, via_iova_t i
 
 static void chunk_append(struct chunk *chunk, struct via_ioas_area *area)
 {
-	uint32_t n = chunk->n;
+	uint32_t n;
 
+	assert(chunk && chunk->n < CHUNK_SLOTS);
+	n = chunk->n;
 	chunk->keys[n] = area->first;
 	__atomic_store_n(&chunk->areas[n], area, __ATOMIC_RELEASE);
 	chunk->live++;
@@ -160,11 +163,11 @@ static bool insert_in_place(struct chunk *chunk, struct via_ioas_area *area)
 }
 
 /*
- * The live areas of chunk and the new one, in order, in one chunk or two. An
+ * The live areas of chunk and the new one, in order, in one chunk or two (else NULL). An
  * area behind all of a full chunk gets a chunk of its own, so that ascending
  * maps fill chunks to the end.
  */
-static size_t rebuild_chunk(const struct chunk *old, struct via_ioas_area *area,
+static bool rebuild_chunk(const struct chunk *old, struct via_ioas_area *area,
 			    struct chunk *out[2])
 {
 	size_t total = old->live + 1, first_part = total, done = 0;
@@ -177,7 +180,7 @@ static size_t rebuild_chunk(const struct chunk *old, struct via_ioas_area *area,
 	if (!out[0] || (first_part < total && !out[1])) {
 		free(out[0]);
 		free(out[1]);
-		return 0;
+		return false;
 	}
 	for (size_t i = 0; i <= old->n; i++) {
 		struct via_ioas_area *next = i < old->n ? old->areas[i] : NULL;
@@ -189,7 +192,7 @@ static size_t rebuild_chunk(const struct chunk *old, struct via_ioas_area *area,
 		if (next)
 			chunk_append(out[done++ >= first_part], next);
 	}
-	return out[1] ? 2 : 1;
+	return true;
 }
 
 static struct via_index_table *table_new(size_t n)
@@ -203,6 +206,7 @@ static struct via_index_table *table_new(size_t n)
 
 static void table_append(struct via_index_table *table, uint64_t key, struct chunk *chunk)
 {
+	assert(table);
 	table->rows[table->n] = (struct row){ table->n ? key : 0, chunk };
 	table->n++;
 }
@@ -234,7 +238,7 @@ static int insert_first(struct via_index *index, struct via_ioas_area *area)
 
 /* A new table: row is replaced by parts; rows that lie under area give up their keys. */
 static int insert_with_table(struct via_index *index, size_t row, struct via_ioas_area *area,
-			     struct chunk *parts[2], size_t n_parts)
+			     struct chunk *parts[2])
 {
 	struct via_index_table *old = index->table;
 	struct via_index_table *table = table_new(old->n + 1);
@@ -247,7 +251,7 @@ static int insert_with_table(struct via_index *index, size_t row, struct via_ioa
 
 		if (i == row) {
 			table_append(table, key, parts[0]);
-			if (n_parts == 2)
+			if (parts[1])
 				table_append(table, parts[1]->keys[0], parts[1]);
 			via_epoch_defer(&chunk->head, chunk_free);
 		} else if (i > row && !chunk->live) {
@@ -268,7 +272,7 @@ int via_index_insert(struct via_index *index, struct via_ioas_area *area)
 {
 	struct via_index_table *table = index->table;
 	struct chunk *chunk, *parts[2];
-	size_t row, n_parts;
+	size_t row;
 	bool spans, was_empty;
 	int rc;
 
@@ -282,17 +286,16 @@ int via_index_insert(struct via_index *index, struct via_ioas_area *area)
 		index->n_empty -= was_empty;
 		return 0;
 	}
-	n_parts = rebuild_chunk(chunk, area, parts);
-	if (!n_parts)
+	if (!rebuild_chunk(chunk, area, parts))
 		return -ENOMEM;
-	if (n_parts == 1 && !spans) {
+	if (!parts[1] && !spans) {
 		__atomic_store_n(&table->rows[row].chunk, parts[0], __ATOMIC_RELEASE);
 		via_epoch_defer(&chunk->head, chunk_free);
 	} else {
-		rc = insert_with_table(index, row, area, parts, n_parts);
+		rc = insert_with_table(index, row, area, parts);
 		if (rc) {
 			free(parts[0]);
-			free(n_parts == 2 ? parts[1] : NULL);
+			free(parts[1]);
 			return rc;
 		}
 	}

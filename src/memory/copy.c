@@ -3,6 +3,7 @@
 #include "memory/guard.h"
 #include "memory/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 
@@ -58,6 +59,7 @@ static int copy_piece(struct via_store *store, const struct via_store_seg *seg, 
 	uint64_t at = offset - seg->offset;
 	int rc;
 
+	assert(seg->host || batch);
 	if (!seg->host)
 		return batch_add(batch, store->space->mm, buf, seg->remote + at, len);
 	/* Bytes arrive in the order of the list. */

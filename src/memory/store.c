@@ -2,6 +2,7 @@
 /* Making stores, and the leases on them. */
 #include "memory/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -147,6 +148,7 @@ static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsig
 		free(b.segs);
 		return rc ? rc : -ENOMEM;
 	}
+	assert(b.segs);
 	*store = (struct via_store){
 		.refs = 1,
 		.prot = prot,
