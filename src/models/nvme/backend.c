@@ -85,8 +85,19 @@ static int lock_image(int fd, const struct via_nvme_backend_config *config, stru
 		.l_whence = SEEK_SET,
 	};
 
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
+	int tries;
+
+	/*
+	 * After a kill the kernel may need a moment to end what io_uring had in
+	 * flight, and with it the lock of the process that was killed.
+	 */
+	for (tries = 0; tries < 50; tries++) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		if (errno != EAGAIN && errno != EACCES)
+			break;
+		usleep(10000);
+	}
 	if (errno == EAGAIN || errno == EACCES)
 		return via_error_set(err, -EBUSY,
 				     "nvme: image '%s' is in use by another device or program; "

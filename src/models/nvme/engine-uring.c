@@ -41,29 +41,27 @@ static void uring_submit(void *engine, struct via_nvme_io *io)
 	switch (io->op) {
 	case NVME_IO_READ:
 		if (io->n_iov == 1)
-			io_uring_prep_read(sqe, 0, io->iov->iov_base,
+			io_uring_prep_read(sqe, u->fd, io->iov->iov_base,
 					   (unsigned int)io->iov->iov_len, io->offset);
 		else
-			io_uring_prep_readv(sqe, 0, io->iov, io->n_iov, io->offset);
+			io_uring_prep_readv(sqe, u->fd, io->iov, io->n_iov, io->offset);
 		break;
 	case NVME_IO_FLUSH:
-		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+		io_uring_prep_fsync(sqe, u->fd, IORING_FSYNC_DATASYNC);
 		break;
 	case NVME_IO_ZERO:
 	case NVME_IO_DISCARD:
 		if (!io->writing_zeros) {
-			io_uring_prep_fallocate(sqe, 0, io->mode, (off_t)io->offset,
+			io_uring_prep_fallocate(sqe, u->fd, io->mode, (off_t)io->offset,
 						(off_t)io->len);
 			break;
 		}
 		/* fallthrough */
 	case NVME_IO_WRITE:
-		io_uring_prep_writev(sqe, 0, io->iov, io->n_iov, io->offset);
+		io_uring_prep_writev(sqe, u->fd, io->iov, io->n_iov, io->offset);
 		sqe->rw_flags = io->fua ? RWF_DSYNC : 0;
 		break;
 	}
-	/* File 0 of the ring's table: saves a reference per operation. */
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, io);
 	u->queued++;
 }
@@ -135,11 +133,14 @@ int via_nvme_uring_new(int fd, unsigned int depth, struct via_nvme_engine *ret_e
 	r = io_uring_queue_init(depth, &u->ring, IORING_SETUP_CLAMP);
 	if (r < 0)
 		goto free_uring;
-	r = has_opcodes(&u->ring) ? 0 : -EOPNOTSUPP;
-	if (r == 0)
-		r = io_uring_register_files(&u->ring, &u->fd, 1);
-	if (r < 0)
+	if (!has_opcodes(&u->ring)) {
+		r = -EOPNOTSUPP;
 		goto exit_ring;
+	}
+	/*
+	 * The file is not registered with the ring: the kernel takes a ring apart
+	 * some time after it is closed, and the image would stay locked until then.
+	 */
 	*ret_engine = (struct via_nvme_engine){&uring_ops, u, u->ring.ring_fd};
 	return 0;
 

@@ -146,6 +146,7 @@ struct via_nvme {
 	bool dropping;	      /* completions of I/O in flight go nowhere: reset */
 	bool shut_down;	      /* after a shutdown notification nothing is processed */
 	bool pin;	      /* INTx as we drive it */
+	unsigned int top;     /* above the highest number of a queue since the reset */
 	unsigned int next_sq; /* where the next round robin begins */
 	struct via_nvme_sq sqs[NVME_N_QUEUES];
 	struct via_nvme_cq cqs[NVME_N_QUEUES];

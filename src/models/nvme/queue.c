@@ -34,6 +34,8 @@ void via_nvme_sq_start(struct via_nvme *ctrl, uint16_t sqid, uint16_t cqid, uint
 		.addr = addr,
 	};
 	ctrl->cqs[cqid].n_sqs++;
+	if (sqid >= ctrl->top)
+		ctrl->top = sqid + 1u;
 	store_doorbell(ctrl, 2u * sqid, 0);
 }
 
@@ -51,6 +53,8 @@ void via_nvme_cq_start(struct via_nvme *ctrl, uint16_t cqid, uint64_t addr, uint
 		.addr = addr,
 	};
 	cq->posts_tail = &cq->posts;
+	if (cqid >= ctrl->top)
+		ctrl->top = cqid + 1u;
 	store_doorbell(ctrl, 2u * cqid + 1, 0);
 }
 
@@ -101,6 +105,7 @@ void via_nvme_queues_reset(struct via_nvme *ctrl)
 		store_doorbell(ctrl, 2 * i + 1, 0);
 	}
 	ctrl->next_sq = 0;
+	ctrl->top = 0;
 }
 
 void via_nvme_request_put(struct via_nvme *ctrl, struct via_nvme_request *req)
@@ -157,7 +162,7 @@ static void update_pin(struct via_nvme *ctrl)
 	unsigned int i;
 
 	if (!via_irq_message_mode(ctrl->dev)) {
-		for (i = 0; i < NVME_N_QUEUES && !asserted; i++) {
+		for (i = 0; i < ctrl->top && !asserted; i++) {
 			const struct via_nvme_cq *cq = &ctrl->cqs[i];
 
 			asserted = cq->exists && cq->interrupts && cq->head != cq->tail &&
@@ -245,7 +250,7 @@ void via_nvme_post(struct via_nvme *ctrl)
 	bool posted = false;
 	unsigned int i;
 
-	for (i = 0; i < NVME_N_QUEUES; i++) {
+	for (i = 0; i < ctrl->top; i++) {
 		struct via_nvme_cq *cq = &ctrl->cqs[i];
 		bool new = false;
 
@@ -352,12 +357,12 @@ static bool fetch_all(struct via_nvme *ctrl)
 	unsigned int i, first = ctrl->next_sq;
 	bool any = false;
 
-	ctrl->next_sq = first + 1 == NVME_N_QUEUES ? 0 : first + 1;
-	for (i = 0; i < NVME_N_QUEUES && via_nvme_running(ctrl); i++) {
+	ctrl->next_sq = first + 1 >= ctrl->top ? 0 : first + 1;
+	for (i = 0; i < ctrl->top && via_nvme_running(ctrl); i++) {
 		unsigned int sqid = first + i;
 
-		if (sqid >= NVME_N_QUEUES)
-			sqid -= NVME_N_QUEUES;
+		if (sqid >= ctrl->top)
+			sqid -= ctrl->top;
 		if (ctrl->sqs[sqid].exists && ctrl->sqs[sqid].head != ctrl->sqs[sqid].tail)
 			any |= fetch(ctrl, (uint16_t)sqid);
 	}
@@ -392,26 +397,41 @@ static void ring_cq(struct via_nvme *ctrl, struct via_nvme_cq *cq, uint32_t head
 		cq->head = head;
 }
 
+/* The doorbells of queue pair @i, which may be new. True if one of a completion queue was. */
+static bool ring_pair(struct via_nvme *ctrl, unsigned int i)
+{
+	/* Pairs with the host's write: queue entries are visible before the doorbell. */
+	uint32_t tail = __atomic_load_n(&ctrl->doorbells[2 * i], __ATOMIC_ACQUIRE);
+	uint32_t head = __atomic_load_n(&ctrl->doorbells[2 * i + 1], __ATOMIC_ACQUIRE);
+	bool heads = head != ctrl->seen[2 * i + 1];
+
+	/* Bits 31:16 are reserved. */
+	if (tail != ctrl->seen[2 * i]) {
+		ctrl->seen[2 * i] = tail;
+		ring_sq(ctrl, &ctrl->sqs[i], tail & 0xffff);
+	}
+	if (heads) {
+		ctrl->seen[2 * i + 1] = head;
+		ring_cq(ctrl, &ctrl->cqs[i], head & 0xffff);
+	}
+	return heads;
+}
+
 static bool scan_doorbells(struct via_nvme *ctrl)
 {
 	bool any = false, heads = false;
 	unsigned int i;
 
-	for (i = 0; i < 2 * NVME_N_QUEUES; i++) {
-		/* Pairs with the host's write: queue entries are visible before the doorbell. */
-		uint32_t value = __atomic_load_n(&ctrl->doorbells[i], __ATOMIC_ACQUIRE);
+	/* By pairs, as this is the loop that runs while nothing happens. */
+	for (i = 0; i < NVME_N_QUEUES; i++) {
+		const uint64_t *pair = (const uint64_t *)(const void *)ctrl->doorbells + i;
+		uint64_t seen;
 
-		if (value == ctrl->seen[i])
+		memcpy(&seen, &ctrl->seen[2 * i], sizeof(seen));
+		if (__atomic_load_n(pair, __ATOMIC_RELAXED) == seen)
 			continue;
-		ctrl->seen[i] = value;
+		heads |= ring_pair(ctrl, i);
 		any = true;
-		/* Bits 31:16 are reserved. */
-		if (i & 1) {
-			ring_cq(ctrl, &ctrl->cqs[i / 2], value & 0xffff);
-			heads = true;
-		} else {
-			ring_sq(ctrl, &ctrl->sqs[i / 2], value & 0xffff);
-		}
 	}
 	if (heads)
 		update_pin(ctrl);
