@@ -84,6 +84,7 @@ int via_host_new(const struct via_vfio_config *config, struct via_host **ret_hos
 	host->epoll_fd = host->wake_fd = host->guard_stop_fd = host->reserve_fd = -1;
 	host->guard_epoll_fd = -1;
 	host->listener.fd = -1;
+	host->iommu = config->iommu;
 	host->reap_end = &host->reap_first;
 	(void)clock_gettime(CLOCK_MONOTONIC, &host->since);
 	init_locks(host);
@@ -139,6 +140,7 @@ void via_host_free(struct via_host *host)
 	via_guard_stop(host);
 	via_vfio_free(host->vfio);
 	via_id_deinit(&host->files);
+	free(host->own_config_reads);
 	close_fds(host);
 	destroy_locks(host);
 	free(host);

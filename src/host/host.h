@@ -42,6 +42,7 @@ void via_host_settle(struct via_host *host);
 /*
  * Write the program's view of sysfs into the directory dirfd (a tmpfs):
  * devices/pci*, bus/pci, kernel/iommu_groups, class/vfio, class/iommu, module/vfio*.
+ * Once, after the last device was added and before programs run.
  */
 int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err);
 

@@ -68,6 +68,7 @@ struct via_guard;
 
 struct via_host {
 	struct via_vfio *vfio;		   /* constant */
+	const struct via_iommu_props *iommu; /* constant; NULL: the default */
 	int epoll_fd, wake_fd;		   /* constant */
 	struct via_source wake;		   /* constant */
 
@@ -106,6 +107,8 @@ struct via_host {
 	struct timespec since;		   /* constant */
 	uint64_t calls;			   /* atomic; for the report */
 	uint64_t programs;		   /* lock; processes that have called */
+	uint64_t *own_config_reads;	   /* per device; written by via_host_sysfs() alone */
+	size_t n_own_config_reads;	   /* likewise */
 };
 
 /* loop.c: events and the reaper */
