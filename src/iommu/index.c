@@ -245,24 +245,23 @@ static int insert_with_table(struct via_index *index, size_t row, struct via_ioa
 
 	if (!table)
 		return -ENOMEM;
-	for (size_t i = 0; i < old->n; i++) {
+	for (size_t i = 0; i < row; i++)
+		table_append(table, old->rows[i].key, old->rows[i].chunk);
+	table_append(table, old->rows[row].key, parts[0]);
+	if (parts[1])
+		table_append(table, parts[1]->keys[0], parts[1]);
+	via_epoch_defer(&old->rows[row].chunk->head, chunk_free);
+	for (size_t i = row + 1; i < old->n; i++) {
 		struct chunk *chunk = old->rows[i].chunk;
 		uint64_t key = old->rows[i].key;
 
-		if (i == row) {
-			table_append(table, key, parts[0]);
-			if (parts[1])
-				table_append(table, parts[1]->keys[0], parts[1]);
-			via_epoch_defer(&chunk->head, chunk_free);
-		} else if (i > row && !chunk->live) {
+		if (!chunk->live) {
 			via_epoch_defer(&chunk->head, chunk_free);
 			index->n_empty--;
-		} else {
-			/* What lives in a chunk that starts under the area lies behind it. */
-			if (i > row && key <= area->last)
-				key = area->last + 1;
-			table_append(table, key, chunk);
+			continue;
 		}
+		/* What lives in a chunk that starts under the area lies behind it. */
+		table_append(table, key <= area->last ? area->last + 1 : key, chunk);
 	}
 	table_publish(index, table);
 	return 0;
