@@ -18,12 +18,12 @@ struct via_config {
 	void *cookie;
 	struct via_irqs *irqs;
 
-	pthread_mutex_t lock; /* the config lock: all that follows */
+	pthread_mutex_t lock;		       /* the config lock: all that follows */
 	uint8_t virt[VIA_CONFIG_SIZE_EXPRESS]; /* the virtual store */
 	struct via_config_masks masks;	       /* changed by build() only */
 	bool open;
-	bool memory;	    /* as last told by ops->memory */
-	unsigned int power; /* D-state */
+	bool memory;	     /* as last told by ops->memory */
+	unsigned int power;  /* D-state */
 	atomic_uint command; /* written under lock, read by anybody */
 };
 
@@ -113,8 +113,8 @@ static uint16_t current_command(struct via_config *config)
 {
 	uint32_t dev = dev_get(config, PCI_COMMAND, 2) & ~PCI_COMMAND_INTX_DISABLE;
 
-	return (uint16_t)(dev | (via_get_le16(config->virt + PCI_COMMAND) &
-				 PCI_COMMAND_INTX_DISABLE));
+	return (uint16_t)(dev |
+			  (via_get_le16(config->virt + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE));
 }
 
 static void set_power(struct via_config *config, unsigned int state)
@@ -161,8 +161,7 @@ static unsigned int next_power(struct via_config *config, unsigned int want)
 	uint32_t pmc = dev_get(config, config->masks.pm + PCI_PM_PMC, 2);
 
 	if ((want == PCI_D1 && !(pmc & PCI_PM_PMC_D1)) ||
-	    (want == PCI_D2 && !(pmc & PCI_PM_PMC_D2)) ||
-	    (want != PCI_D0 && want < config->power))
+	    (want == PCI_D2 && !(pmc & PCI_PM_PMC_D2)) || (want != PCI_D0 && want < config->power))
 		return config->power;
 	return want;
 }
@@ -171,8 +170,8 @@ static void request_power(struct via_config *config, unsigned int want)
 {
 	unsigned int old = config->power;
 	unsigned int state = next_power(config, want);
-	bool loses_state = !(dev_get(config, config->masks.pm + PCI_PM_CSR, 2) &
-			     PCI_PM_CSR_NO_SOFT_RESET);
+	bool loses_state =
+		!(dev_get(config, config->masks.pm + PCI_PM_CSR, 2) & PCI_PM_CSR_NO_SOFT_RESET);
 
 	if (state == PCI_D3HOT)
 		tell_memory(config, false);

@@ -42,9 +42,8 @@ static int check_table(const struct via_config_desc *desc, const char *what, uns
 		return via_error_set(err, -EINVAL, "%s: offset %#x is not a multiple of 8", what,
 				     offset);
 	if (offset > bar->size || size > bar->size - offset)
-		return via_error_set(err, -EINVAL,
-				     "%s: %u bytes at %#x do not fit into BAR %u", what, size,
-				     offset, index);
+		return via_error_set(err, -EINVAL, "%s: %u bytes at %#x do not fit into BAR %u",
+				     what, size, offset, index);
 	return 0;
 }
 

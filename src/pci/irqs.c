@@ -27,8 +27,7 @@ static void drop(struct via_irqs *irqs)
 
 void via_irqs_intx_fire(struct via_irqs *irqs)
 {
-	if (atomic_load(&irqs->armed) != VIA_IRQ_INTX || irqs->masked ||
-	    !atomic_load(&irqs->level))
+	if (atomic_load(&irqs->armed) != VIA_IRQ_INTX || irqs->masked || !atomic_load(&irqs->level))
 		return;
 	irqs->masked = true;
 	via_irqs_signal(irqs, irqs->intx);
@@ -72,8 +71,8 @@ void via_irqs_set_intx_disable(struct via_irqs *irqs, bool disable)
 static bool drain(int fd)
 {
 	uint64_t count;
-	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
-	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
 	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
 	if (n < 0 && errno == EOPNOTSUPP && poll(&pollfd, 1, 0) == 1 && pollfd.revents & POLLIN)
@@ -164,8 +163,8 @@ void via_irqs_replay(struct via_irqs *irqs, unsigned int vector)
 
 void via_irqs_replay_all(struct via_irqs *irqs)
 {
-	unsigned int n = atomic_load(&irqs->armed) == VIA_IRQ_MSIX ? irqs->desc.msix :
-								     irqs->desc.msi;
+	unsigned int n =
+		atomic_load(&irqs->armed) == VIA_IRQ_MSIX ? irqs->desc.msix : irqs->desc.msi;
 
 	for (unsigned int i = 0; i < n; i++)
 		via_irqs_replay(irqs, i);
@@ -274,7 +273,7 @@ uint64_t via_irqs_dropped(const struct via_irqs *irqs)
 
 int via_irqs_info(const struct via_irqs *irqs, unsigned int index, struct via_irq_info *ret_info)
 {
-	struct via_irq_info info = { .flags = VIA_VFIO_IRQ_INFO_EVENTFD };
+	struct via_irq_info info = {.flags = VIA_VFIO_IRQ_INFO_EVENTFD};
 
 	switch (index) {
 	case VIA_IRQ_INTX:

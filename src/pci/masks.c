@@ -31,7 +31,7 @@ static void mask32(struct via_config_masks *m, unsigned int pos, uint32_t virt, 
 static void own(struct via_config_masks *m, unsigned int start, unsigned int len, uint16_t tag)
 {
 	for (unsigned int i = start; i < start + len; i++)
-		m->owner[i] = (struct via_config_owner){ .tag = tag, .start = (uint16_t)start };
+		m->owner[i] = (struct via_config_owner){.tag = tag, .start = (uint16_t)start};
 	memset(m->virt + start, 0, len);
 	memset(m->write + start, 0, len);
 }
@@ -96,8 +96,7 @@ static void msi_masks(struct via_config_masks *m, uint8_t *image, unsigned int c
 		mask32(m, mask, ALL32, vectors);
 		mask32(m, mask + 4, ALL32, 0);
 	}
-	image[cap + PCI_MSI_CONTROL] &=
-		(uint8_t)~(PCI_MSI_CONTROL_ENABLE | PCI_MSI_CONTROL_MME);
+	image[cap + PCI_MSI_CONTROL] &= (uint8_t)~(PCI_MSI_CONTROL_ENABLE | PCI_MSI_CONTROL_MME);
 	m->msi = m->msi ? m->msi : (uint16_t)cap;
 }
 
@@ -149,10 +148,10 @@ static const struct cap_kind {
 	unsigned int (*len)(const uint8_t *image, unsigned int cap);
 	void (*masks)(struct via_config_masks *m, uint8_t *image, unsigned int cap);
 } cap_kinds[] = {
-	{ PCI_CAP_ID_PM, 2, pm_len, pm_masks },
-	{ PCI_CAP_ID_MSI, 4, msi_len, msi_masks },
-	{ PCI_CAP_ID_EXP, 4, express_len, express_masks },
-	{ PCI_CAP_ID_MSIX, 2, msix_len, msix_masks },
+	{PCI_CAP_ID_PM, 2, pm_len, pm_masks},
+	{PCI_CAP_ID_MSI, 4, msi_len, msi_masks},
+	{PCI_CAP_ID_EXP, 4, express_len, express_masks},
+	{PCI_CAP_ID_MSIX, 2, msix_len, msix_masks},
 };
 
 static const struct cap_kind *find_kind(uint8_t id)

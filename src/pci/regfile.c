@@ -147,7 +147,7 @@ static unsigned int place(struct via_regfile *regs, struct layout *layout, uint8
 
 static void add_capabilities(struct via_regfile *regs, const struct via_config_desc *desc)
 {
-	struct layout layout = { .link = PCI_CAPABILITY_LIST, .next = PCI_HEADER_SIZE };
+	struct layout layout = {.link = PCI_CAPABILITY_LIST, .next = PCI_HEADER_SIZE};
 	const struct via_pci_msi *msi = &desc->msi;
 
 	if (desc->power_management)

@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #define SET_IRQS_HEADER 20u
-#define SET_IRQS_FLAGS                                                                             \
-	(VIA_VFIO_IRQ_SET_DATA_TYPE_MASK | VIA_VFIO_IRQ_SET_ACTION_TYPE_MASK)
+#define SET_IRQS_FLAGS (VIA_VFIO_IRQ_SET_DATA_TYPE_MASK | VIA_VFIO_IRQ_SET_ACTION_TYPE_MASK)
 
 /* --- Descriptors ---------------------------------------------------------- */
 
@@ -390,8 +389,8 @@ static int dispatch(struct via_irqs *irqs, const struct via_set_irqs *set)
 	unsigned int action = set->flags & VIA_VFIO_IRQ_SET_ACTION_TYPE_MASK;
 	bool trigger = action == VIA_VFIO_IRQ_SET_ACTION_TRIGGER;
 
-	if (set->index == VIA_IRQ_INTX && (action == VIA_VFIO_IRQ_SET_ACTION_MASK ||
-					   action == VIA_VFIO_IRQ_SET_ACTION_UNMASK))
+	if (set->index == VIA_IRQ_INTX &&
+	    (action == VIA_VFIO_IRQ_SET_ACTION_MASK || action == VIA_VFIO_IRQ_SET_ACTION_UNMASK))
 		return mask_intx(irqs, set);
 	if (!trigger)
 		return -ENOTTY;
@@ -436,7 +435,7 @@ void via_irqs_release(struct via_irqs *irqs, bool all)
 	irqs->msi_mask = 0;
 	irqs->function_mask = false;
 	for (unsigned int i = 0; i < irqs->desc.msix; i++)
-		irqs->table[i] = (struct via_msix_entry){ .masked = true };
+		irqs->table[i] = (struct via_msix_entry){.masked = true};
 	pthread_mutex_unlock(&irqs->lock);
 	if (all) {
 		replace(irqs, &irqs->err, -1);

@@ -17,7 +17,7 @@ struct ring {
 
 void via_signaller_init(struct via_signaller *signaller)
 {
-	*signaller = (struct via_signaller){ .source = memfd_create("signal", MFD_CLOEXEC) };
+	*signaller = (struct via_signaller){.source = memfd_create("signal", MFD_CLOEXEC)};
 	if (signaller->source < 0)
 		return;
 	if (syscall(SYS_io_setup, 1, &signaller->context))
@@ -32,7 +32,7 @@ void via_signaller_deinit(struct via_signaller *signaller)
 		(void)syscall(SYS_io_destroy, signaller->context);
 	if (signaller->source >= 0)
 		close(signaller->source);
-	*signaller = (struct via_signaller){ .source = -1 };
+	*signaller = (struct via_signaller){.source = -1};
 }
 
 static bool signal_by_completion(struct via_signaller *signaller, int fd)
@@ -43,7 +43,7 @@ static bool signal_by_completion(struct via_signaller *signaller, int fd)
 		.aio_flags = IOCB_FLAG_RESFD,
 		.aio_resfd = (uint32_t)fd,
 	};
-	struct iocb *list[] = { &read_nothing };
+	struct iocb *list[] = {&read_nothing};
 	struct ring *ring = (struct ring *)signaller->context;
 
 	/* Fails in a forked child: contexts belong to one address space. */
@@ -58,7 +58,7 @@ static bool signal_by_completion(struct via_signaller *signaller, int fd)
 void via_signaller_signal(struct via_signaller *signaller, int fd)
 {
 	static const uint64_t one = 1;
-	struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
+	struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
 
 	if (signaller->context && signal_by_completion(signaller, fd))
 		return;
