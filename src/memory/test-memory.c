@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/memfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -215,6 +217,40 @@ static void test_windows_are_shared(void **state)
 	}
 	for (uint32_t i = 0; i < N; i++)
 		via_store_put(stores[i]);
+	assert_int_equal(n_vmas(), 0);
+	via_space_put(space);
+	(void)close(fd);
+}
+
+/* Huge pages: windows of whole pages that do not grow the file. Without any left: EFAULT. */
+static void test_hugetlb(void **state)
+{
+	const off_t huge = 2 << 20;
+	int fd = memfd_create("via-test", MFD_CLOEXEC | MFD_HUGETLB | (21 << MFD_HUGE_SHIFT));
+	struct via_space *space;
+	struct via_store *store;
+	struct stat st;
+	char buf[8];
+	int rc;
+
+	assert_int_equal(via_guard_install(), 0);
+	if (fd < 0 || ftruncate(fd, 2 * huge)) {
+		if (fd >= 0)
+			(void)close(fd);
+		skip();
+	}
+	assert_int_equal(via_space_new_fd(fd, RW, &space), 0);
+	assert_int_equal(via_store_new(space, (uint64_t)huge + 3 * PAGE, PAGE, RW, &store), 0);
+	rc = write_at(store, 8, "huge", 5);
+	assert_true(rc == 0 || rc == -EFAULT);
+	if (!rc) {
+		assert_int_equal(pread(fd, buf, 5, huge + 3 * PAGE + 8), 5);
+		assert_string_equal(buf, "huge");
+	}
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 2 * huge);
+	assert_int_equal(n_vmas(), 1);
+	via_store_put(store);
 	assert_int_equal(n_vmas(), 0);
 	via_space_put(space);
 	(void)close(fd);
@@ -456,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_fd_space_errors),
 		cmocka_unit_test(test_truncated_file),
 		cmocka_unit_test(test_windows_are_shared),
+		cmocka_unit_test(test_hugetlb),
 		cmocka_unit_test(test_private_memory_of_another),
 		cmocka_unit_test(test_shared_memory_of_another),
 		cmocka_unit_test(test_own_memory),
