@@ -2,6 +2,7 @@
 #include "host/internal.h"
 
 #include "device/device.h"
+#include "memory/guard.h"
 
 #include <viaduct/models.h>
 
@@ -153,8 +154,11 @@ struct via_vfio *via_host_vfio(struct via_host *host)
 
 int via_host_listen(struct via_host *host, char *ret_name, size_t len, struct via_error *err)
 {
-	int r = via_host_start(host);
+	/* Who serves others over a socket is a process of its own, its handlers are the library's. */
+	int r = via_guard_install();
 
+	if (!r)
+		r = via_host_start(host);
 	if (r)
 		return via_error_set(err, r, "cannot start the host's threads: %s", strerror(-r));
 	return via_conn_listen(host, ret_name, len, err);

@@ -188,6 +188,9 @@ int via_host_start(struct via_host *host)
 	}
 	/* The program's signals are for the program's threads. */
 	(void)sigfillset(&all);
+	/* Faults of guarded copies are ours (memory/guard.h). */
+	(void)sigdelset(&all, SIGSEGV);
+	(void)sigdelset(&all, SIGBUS);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = -pthread_create(&host->loop_thread, NULL, loop_main, host);
 	if (!r) {

@@ -269,6 +269,9 @@ static int start_thread(struct via_conn *conn)
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)sigfillset(&all);
+	/* Faults of guarded copies are ours (memory/guard.h). */
+	(void)sigdelset(&all, SIGSEGV);
+	(void)sigdelset(&all, SIGBUS);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = -pthread_create(&thread, &attr, serve_main, conn);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);

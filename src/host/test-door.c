@@ -7,6 +7,7 @@
 #include "host/test-client.h"
 
 #include "host/host.h"
+#include "memory/guard.h"
 
 #include <dirent.h>
 #include <linux/userfaultfd.h>
@@ -24,6 +25,7 @@
 
 #define GROUP "vfio/0"
 #define DEVICE "0000:00:03.0"
+#define NVME "0000:00:04.0" /* group 1, in one test */
 #define EDU_ID 0x11e81234u
 #define EDU_IDENTIFICATION 0x010000edu
 
@@ -192,6 +194,33 @@ static void run_mapping(void)
 	open_all();
 	CHECK(client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, region(0).offset, 4096,
 			  PROT_READ, MAP_SHARED) > 0);
+}
+
+/* A program holds the file behind a BAR; what it cuts off must not fault in the host. */
+static void run_truncate(void)
+{
+	uint64_t value = 7;
+	int fd;
+
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK((group = client_open(&client, "vfio/1", true, &group_fd)) > 0);
+	CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd) == 0);
+	CHECK(client_ioctl(&client, container, VIA_VFIO_SET_IOMMU,
+			   (void *)VIA_VFIO_TYPE1v2_IOMMU) == 0);
+	device_fd = (int)client_ioctl(&client, group, VIA_VFIO_GROUP_GET_DEVICE_FD, NVME);
+	CHECK(device_fd >= 0 && (device = client_identify(&client, device_fd)) > 0);
+	enable_memory();
+	CHECK(client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, region(0).offset, 0x4000,
+			  PROT_READ | PROT_WRITE, MAP_SHARED) > 0);
+	fd = client_take_fd(&client, true);
+	CHECK(ftruncate(fd, 0) == 0);
+	CHECK(client_call(&client, VIA_DOOR_PREAD, (uint64_t)device, (uintptr_t)&value, 8,
+			  region(0).offset + 0x1000, 0) == 8);
+	CHECK(value == 0);
+	CHECK(client_call(&client, VIA_DOOR_PWRITE, (uint64_t)device, (uintptr_t)&value, 8,
+			  region(0).offset + 0x1000, 0) == 8);
+	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_RESET, NULL) == 0);
+	CHECK(lseek(fd, 0, SEEK_END) == 0x4000);
 }
 
 /* What was inherited over exec is identified by the new program. */
@@ -382,6 +411,8 @@ static int program(int argc, char **argv)
 		run_transfer();
 	else if (strcmp(what, "mapping") == 0)
 		run_mapping();
+	else if (strcmp(what, "truncate") == 0)
+		run_truncate();
 	else if (strcmp(what, "exec") == 0)
 		run_exec(name);
 	else if (strcmp(what, "executed") == 0)
@@ -525,6 +556,26 @@ static void transfers(void **state)
 static void maps(void **state)
 {
 	run(state, "mapping");
+}
+
+static void outlives_truncation(void **state)
+{
+	struct fixture *fixture = *state;
+	char image[] = "/tmp/viaduct-door-XXXXXX", spec[128];
+	struct via_error err = {0};
+	int fd = mkstemp(image);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	snprintf(spec, sizeof(spec), "nvme,addr=" NVME ",group=1,engine=threads,image=%s", image);
+	if (via_host_add_device(fixture->host, spec, &err))
+		fail_msg("%s", err.text);
+	close(fd);
+	unlink(image);
+	/* cmocka took the handlers after via_host_listen() had. */
+	assert_int_equal(via_guard_install(), 0);
+	fixture->n_fds = count_fds();
+	run(state, "truncate");
 }
 
 static void survives_exec(void **state)
@@ -703,6 +754,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(passes_descriptors),
 		cmocka_unit_test(transfers),
 		cmocka_unit_test(maps),
+		cmocka_unit_test(outlives_truncation),
 		cmocka_unit_test(survives_exec),
 		cmocka_unit_test(checks_memory),
 		cmocka_unit_test(bounds_connections),
