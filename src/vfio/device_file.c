@@ -161,7 +161,7 @@ static int transfer_check(struct transfer *t)
 	ret = via_device_region_info(t->dev, t->region, &info);
 	if (ret < 0)
 		return ret;
-	if (t->offset >= info.size || (t->write && !info.writable))
+	if (t->offset >= info.size)
 		return -EINVAL;
 	if (t->len > info.size - t->offset)
 		t->len = info.size - t->offset;

@@ -372,6 +372,48 @@ static void a_group_of_two(void **state)
 	assert_int_equal(map_at(m, container, IOVA), -EINVAL);
 }
 
+/* What has left a container reaches nothing, though others still use it. */
+static void a_group_that_left(void **state)
+{
+	struct machine *m = *state;
+	int container = node(m, "vfio/vfio"), one = node(m, "vfio/1"), two = node(m, "vfio/2");
+	struct via_dma *dma = via_device_dma(via_vfio_device(m->vfio, 0));
+	uint32_t value;
+
+	assert_int_equal(join(m, one, container), 0);
+	assert_int_equal(join(m, two, container), 0);
+	assert_int_equal(set_type(m, container), 0);
+	assert_int_equal(map_at(m, container, IOVA), 0);
+	via_dma_enable(dma, true);
+	assert_int_equal(via_dma_read(dma, IOVA, &value, 4), 0);
+	assert_int_equal(value, SECRET);
+	assert_int_equal(leave(m, one), 0);
+	assert_int_equal(via_dma_read(dma, IOVA, &value, 4), -EFAULT);
+	assert_int_equal(join(m, one, container), 0);
+	assert_int_equal(via_dma_read(dma, IOVA, &value, 4), 0);
+}
+
+static void no_join_while_suspended(void **state)
+{
+	struct machine *m = *state;
+	int container = node(m, "vfio/vfio"), one = node(m, "vfio/1"), two = node(m, "vfio/2");
+	struct via_vfio_iommu_type1_dma_unmap suspend = {
+		.argsz = sizeof(suspend),
+		.flags = VIA_VFIO_DMA_UNMAP_FLAG_VADDR,
+		.iova = IOVA,
+		.size = PAGE,
+	};
+
+	assert_int_equal(join(m, one, container), 0);
+	assert_int_equal(set_type(m, container), 0);
+	assert_int_equal(map_at(m, container, IOVA), 0);
+	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_UNMAP_DMA, &suspend), 0);
+	assert_int_equal(join(m, two, container), -EBUSY);
+	assert_int_equal(leave(m, two), -EINVAL);
+	assert_int_equal(unmap_at(m, container, IOVA), 0);
+	assert_int_equal(join(m, two, container), 0);
+}
+
 static int refuse_file(struct via_caller *caller, struct via_file *file, bool cloexec)
 {
 	return -EMFILE;
@@ -724,6 +766,8 @@ int main(void)
 		TEST(two_groups_share_a_container),
 		TEST(containers_are_apart),
 		TEST(a_group_of_two),
+		TEST(a_group_that_left),
+		TEST(no_join_while_suspended),
 		TEST(no_descriptor_left),
 		TEST(several_files_of_a_device),
 		TEST(placing_devices),

@@ -62,6 +62,8 @@ static const char *fd_name(int fd)
 		return "device";
 	case FD_DEVICE2:
 		return "device2";
+	case FD_DEVICE3:
+		return "device3";
 	default:
 		return "fd";
 	}

@@ -32,6 +32,12 @@ struct subject {
 	const char *node; /* "vfio/1" */
 };
 
+/* Two groups, and the second one's other function, which may be of any kind. */
+struct pair {
+	struct subject one, two;
+	const char *neighbour;
+};
+
 /* The descriptors of the list. */
 enum {
 	FD_CONTAINER = 500,
@@ -40,6 +46,7 @@ enum {
 	FD_GROUP2,
 	FD_DEVICE,
 	FD_DEVICE2,
+	FD_DEVICE3,
 	FD_PIPE,   /* a descriptor that is nothing of VFIO's */
 	FD_CLOSED, /* never open */
 	FD_EVENT,  /* four eventfds */
@@ -107,6 +114,8 @@ void region_calls(const struct door *door, const struct subject *subject);
 void irq_calls(const struct door *door, const struct subject *subject);
 void close_calls(const struct door *door, const struct subject *subject);
 void all_calls(const struct door *door, const struct subject *subject);
+/* In place of these: several groups and devices together. */
+void pair_calls(const struct door *door, const struct pair *pair);
 
 /* Container, group and device open; a type1v2 IOMMU set. Quiet unless it fails. */
 void set_up(const struct door *door, const struct subject *subject);

@@ -3,7 +3,7 @@
  * The list of calls as system calls: run this where a kernel has a device
  * bound to vfio-pci. Static, so that it runs in a bare guest.
  *
- * usage: vfio-calls ADDRESS GROUP
+ * usage: vfio-calls ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]
  */
 #include "calls.h"
 
@@ -86,19 +86,25 @@ static const struct door door = {
 
 int main(int argc, char **argv)
 {
-	struct subject subject;
 	struct utsname uts;
-	char node[32];
+	char nodes[2][32];
+	struct pair pair;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: %s ADDRESS GROUP\n", argv[0]);
+	if (argc != 3 && argc != 6) {
+		fprintf(stderr, "usage: %s ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n", argv[0]);
 		return 2;
 	}
 	uname(&uts);
 	printf("## kernel %s %s %s\n", uts.sysname, uts.release, uts.machine);
-	snprintf(node, sizeof(node), "vfio/%s", argv[2]);
-	subject.name = argv[1];
-	subject.node = node;
-	all_calls(&door, &subject);
+	snprintf(nodes[0], sizeof(nodes[0]), "vfio/%s", argv[2]);
+	pair.one = (struct subject){argv[1], nodes[0]};
+	if (argc == 3) {
+		all_calls(&door, &pair.one);
+		return 0;
+	}
+	snprintf(nodes[1], sizeof(nodes[1]), "vfio/%s", argv[4]);
+	pair.two = (struct subject){argv[3], nodes[1]};
+	pair.neighbour = argv[5];
+	pair_calls(&door, &pair);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * The list of calls on file objects in this process.
  *
- * usage: vfio-calls-viaduct MODEL[,OPTION...] ADDRESS GROUP
+ * usage: vfio-calls-viaduct MODEL[,OPTION...] ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]
  *
  * Besides the models of the catalogue there is like-qemu-nvme: a function with
  * the BAR, the interrupts and the constant registers of QEMU's nvme, but none
@@ -180,23 +180,38 @@ int main(int argc, char **argv)
 {
 	struct via_vfio_config config = {.profile = VIA_PROFILE_LINUX};
 	struct via_error err = {0};
-	struct subject subject;
-	char node[32];
+	char nodes[2][32];
+	struct pair pair;
+	int ret;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: %s MODEL[,OPTION...] ADDRESS GROUP\n", argv[0]);
+	if (argc != 4 && argc != 7) {
+		fprintf(stderr,
+			"usage: %s MODEL[,OPTION...] ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n",
+			argv[0]);
 		return 2;
 	}
-	if (via_vfio_new(&config, &vfio) < 0 ||
-	    add_device(argv[1], argv[2], atoi(argv[3]), &err) < 0) {
+	if (via_vfio_new(&config, &vfio) < 0)
+		return 2;
+	ret = add_device(argv[1], argv[2], atoi(argv[3]), &err);
+	if (!ret && argc == 7)
+		ret = add_device(argv[1], argv[4], atoi(argv[5]), &err);
+	if (!ret && argc == 7)
+		ret = add_device(argv[1], argv[6], atoi(argv[5]), &err);
+	if (ret < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return 2;
 	}
 	test_caller_init(&caller);
-	snprintf(node, sizeof(node), "vfio/%s", argv[3]);
-	subject.name = argv[2];
-	subject.node = node;
-	all_calls(&door, &subject);
+	snprintf(nodes[0], sizeof(nodes[0]), "vfio/%s", argv[3]);
+	pair.one = (struct subject){argv[2], nodes[0]};
+	if (argc == 4) {
+		all_calls(&door, &pair.one);
+	} else {
+		snprintf(nodes[1], sizeof(nodes[1]), "vfio/%s", argv[5]);
+		pair.two = (struct subject){argv[4], nodes[1]};
+		pair.neighbour = argv[6];
+		pair_calls(&door, &pair);
+	}
 	test_caller_deinit(&caller);
 	via_vfio_free(vfio);
 	return 0;
