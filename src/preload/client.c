@@ -276,8 +276,6 @@ static int send_descriptor(struct conn *c, int fd)
 {
 	struct via_door_message message = {.magic = VIA_DOOR_MAGIC};
 
-	if (via_fd_get(fd).kind == VIA_FD_HIDDEN)
-		return -EBADF;
 	return via_door_send(c->sock, &message, sizeof(message), fd, 0);
 }
 
@@ -329,7 +327,11 @@ static void serve_upcall(struct conn *c)
 
 	switch (up.op) {
 	case VIA_DOOR_GET_FD:
-		answer.result = up.arg[0] > INT32_MAX ? -EBADF : send_descriptor(c, (int)up.arg[0]);
+		/* The shim's own descriptors are not the program's to give. */
+		if (up.arg[0] > INT32_MAX || via_fd_get((int)up.arg[0]).kind == VIA_FD_HIDDEN)
+			answer.result = -EBADF;
+		else
+			answer.result = send_descriptor(c, (int)up.arg[0]);
 		answer.n_fds = answer.result == 0;
 		break;
 	case VIA_DOOR_PUT_FD:
