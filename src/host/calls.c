@@ -150,8 +150,8 @@ static int64_t dispatch(struct via_call *call)
 		return via_mapping_read(call->peer, request->id, request->arg[0], request->arg[1],
 					&call->reply.value[0]);
 	case VIA_DOOR_REG_WRITE:
-		return via_mapping_write(call->peer, request->id, request->arg[0],
-					 request->arg[1], request->arg[2]);
+		return via_mapping_write(call->peer, request->id, request->arg[0], request->arg[1],
+					 request->arg[2]);
 	case VIA_DOOR_GUARD:
 		return call_guard(call);
 	case VIA_DOOR_IDENTIFY:

@@ -73,7 +73,7 @@ struct via_door_hello {
 struct via_door_welcome {
 	uint32_t magic;
 	uint32_t version; /* the host's */
-	int32_t error;	  /* 0; -EPROTO version, -EPERM uid, -EMFILE too many slots, -ENOMEM */
+	int32_t error;	  /* 0; -EPROTO version, -EPERM uid, -EMFILE slots, -ENOMEM */
 	uint32_t slot_size;
 };
 

@@ -63,7 +63,8 @@ static int make_pair(bool cloexec, int ret_ends[2], struct stat *ret_st)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	if (send(ends[0], &ready, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 ||
-	    shutdown(ends[0], SHUT_RD) < 0 || fstat(ends[1], ret_st) < 0 || (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)) {
+	    shutdown(ends[0], SHUT_RD) < 0 || fstat(ends[1], ret_st) < 0 ||
+	    (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)) {
 		r = -errno;
 		(void)close(ends[0]);
 		(void)close(ends[1]);
@@ -154,8 +155,7 @@ int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret
 		if (ret_file)
 			*ret_file = via_file_get(hosted->file);
 		if (ret_ident)
-			*ret_ident =
-				(struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
+			*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
 		r = 0;
 		break;
 	}

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,11 +27,11 @@
 
 struct via_guard {
 	struct via_doorbell_guard base;
-	struct via_guard *next;	      /* all of the host; guard_lock */
-	struct via_guard *sibling;    /* of the mapping; guard_lock */
-	struct via_mapping *mapping;  /* constant; outlives the guard */
-	int uffd;		      /* constant */
-	uint64_t addr, len;	      /* constant; in the program */
+	struct via_guard *next;	     /* all of the host; guard_lock */
+	struct via_guard *sibling;   /* of the mapping; guard_lock */
+	struct via_mapping *mapping; /* constant; outlives the guard */
+	int uffd;		     /* constant */
+	uint64_t addr, len;	     /* constant; in the program */
 };
 
 static int protect_range(const struct via_guard *guard, uint64_t addr, uint64_t len, bool on)
@@ -121,29 +120,14 @@ static void *guard_main(void *cookie)
 static int start_thread(struct via_host *host)
 {
 	struct epoll_event event = {.events = EPOLLIN};
-	sigset_t all, old;
 	int r;
 
 	if (host->guard_started)
 		return 0;
-	host->guard_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (host->guard_epoll_fd < 0)
+	if (epoll_ctl(host->guard_epoll_fd, EPOLL_CTL_ADD, host->guard_stop_fd, &event) < 0 &&
+	    errno != EEXIST)
 		return -errno;
-	if (epoll_ctl(host->guard_epoll_fd, EPOLL_CTL_ADD, host->guard_stop_fd, &event) < 0) {
-		r = -errno;
-	} else {
-		(void)sigfillset(&all);
-		/* Faults of guarded copies are ours (memory/guard.h). */
-		(void)sigdelset(&all, SIGSEGV);
-		(void)sigdelset(&all, SIGBUS);
-		(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-		r = -pthread_create(&host->guard_thread, NULL, guard_main, host);
-		(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
-	if (r) {
-		(void)close(host->guard_epoll_fd);
-		host->guard_epoll_fd = -1;
-	}
+	r = via_thread_start(&host->guard_thread, guard_main, host);
 	host->guard_started = !r;
 	return r;
 }
@@ -244,5 +228,4 @@ void via_guard_stop(struct via_host *host)
 		return;
 	(void)eventfd_write(host->guard_stop_fd, 1);
 	(void)pthread_join(host->guard_thread, NULL);
-	(void)close(host->guard_epoll_fd);
 }

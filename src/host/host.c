@@ -30,8 +30,10 @@ static int open_fds(struct via_host *host)
 
 	host->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	host->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	host->guard_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	host->guard_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (host->epoll_fd < 0 || host->wake_fd < 0 || host->guard_stop_fd < 0)
+	if (host->epoll_fd < 0 || host->guard_epoll_fd < 0 || host->wake_fd < 0 ||
+	    host->guard_stop_fd < 0)
 		return -errno;
 	host->wake = (struct via_source){.fd = host->wake_fd, .event = wake_event};
 	r = via_loop_add(host, &host->wake, EPOLLIN);
@@ -43,7 +45,8 @@ static int open_fds(struct via_host *host)
 
 static void close_fds(struct via_host *host)
 {
-	int fds[] = {host->epoll_fd, host->wake_fd, host->guard_stop_fd, host->reserve_fd};
+	int fds[] = {host->epoll_fd, host->wake_fd, host->guard_epoll_fd, host->guard_stop_fd,
+		     host->reserve_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -154,7 +157,8 @@ struct via_vfio *via_host_vfio(struct via_host *host)
 
 int via_host_listen(struct via_host *host, char *ret_name, size_t len, struct via_error *err)
 {
-	/* Who serves others over a socket is a process of its own, its handlers are the library's. */
+	/* Who serves others over a socket is a process of its own, its handlers are the library's.
+	 */
 	int r = via_guard_install();
 
 	if (!r)
@@ -219,8 +223,8 @@ static int take_item(struct spec *spec, const char *item, struct via_error *err)
 {
 	if (strncmp(item, "addr=", 5) == 0) {
 		if (via_pci_addr_parse(item + 5, &spec->addr))
-			return via_error_set(err, -EINVAL,
-					     "%s: give an address like 0000:00:03.0", item);
+			return via_error_set(err, -EINVAL, "%s: give an address like 0000:00:03.0",
+					     item);
 		spec->has_addr = true;
 		return 0;
 	}

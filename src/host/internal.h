@@ -67,51 +67,53 @@ struct via_hosted_file;
 struct via_guard;
 
 struct via_host {
-	struct via_vfio *vfio;		   /* constant */
+	struct via_vfio *vfio;		     /* constant */
 	const struct via_iommu_props *iommu; /* constant; NULL: the default */
-	int epoll_fd, wake_fd;		   /* constant */
-	struct via_source wake;		   /* constant */
+	int epoll_fd, wake_fd;		     /* constant */
+	struct via_source wake;		     /* constant */
 
-	pthread_mutex_t poll_lock;	   /* looking for events and acting on them */
-	struct via_source listener;	   /* fd: poll_lock; -1 when not listening */
-	int reserve_fd;			   /* poll_lock; given up to refuse a peer when out of descriptors */
-	unsigned int n_greeting;	   /* poll_lock */
-	uint64_t n_accepted;		   /* poll_lock */
+	pthread_mutex_t poll_lock;  /* looking for events and acting on them */
+	struct via_source listener; /* fd: poll_lock; -1 when not listening */
+	int reserve_fd;		 /* poll_lock; given up to refuse a peer */
+	unsigned int n_greeting; /* poll_lock */
+	uint64_t n_accepted;	 /* poll_lock */
 
-	pthread_mutex_t reap_lock;	   /* running the reaper's work */
+	pthread_mutex_t reap_lock; /* running the reaper's work */
 
-	pthread_mutex_t lock;		   /* all below, unless said otherwise */
-	pthread_cond_t changed;		   /* a connection is dead, or has gone */
+	pthread_mutex_t lock;	/* all below, unless said otherwise */
+	pthread_cond_t changed; /* a connection is dead, or has gone */
 	pthread_cond_t reap_more;
 	struct via_reap *reap_first, **reap_end;
 	struct via_peer *peers;
 	unsigned int n_peers;
 	struct via_conn *conns;
-	unsigned int n_slots;		   /* connections with a slot thread */
+	unsigned int n_slots; /* connections with a slot thread */
 	struct via_id_table files;
 	struct via_hosted_file *buckets[VIA_FILE_BUCKETS];
-	unsigned int n_files;		   /* published and not yet released */
+	unsigned int n_files; /* published and not yet released */
 	bool stopping;
 
-	bool started;			   /* via_host_start(): lock; threads run */
+	bool started; /* via_host_start(): lock; threads run */
 	pthread_t loop_thread, reap_thread;
 
-	pthread_mutex_t guard_lock;	   /* guards, guard_started and the thread's work */
+	pthread_mutex_t guard_lock; /* guards, guard_started and the thread's work */
 	struct via_guard *guards;
 	bool guard_started;
-	int guard_epoll_fd;		   /* set before the thread starts */
+	int guard_epoll_fd; /* constant */
 	pthread_t guard_thread;
-	int guard_stop_fd;		   /* constant */
+	int guard_stop_fd; /* constant */
 
-	struct via_peer *local;		   /* the in-process caller; lock; NULL until used */
-	struct timespec since;		   /* constant */
-	uint64_t calls;			   /* atomic; for the report */
-	uint64_t programs;		   /* lock; processes that have called */
-	uint64_t *own_config_reads;	   /* per device; written by via_host_sysfs() alone */
-	size_t n_own_config_reads;	   /* likewise */
+	struct via_peer *local;	    /* the in-process caller; lock; NULL until used */
+	struct timespec since;	    /* constant */
+	uint64_t calls;		    /* atomic; for the report */
+	uint64_t programs;	    /* lock; processes that have called */
+	uint64_t *own_config_reads; /* per device; written by via_host_sysfs() alone */
+	size_t n_own_config_reads;  /* likewise */
 };
 
-/* loop.c: events and the reaper */
+/* loop.c: threads, events and the reaper */
+/* A thread that takes no signals but those of its own faults. 0 or negative errno. */
+int via_thread_start(pthread_t *ret_thread, void *(*run)(void *cookie), void *cookie);
 int via_host_start(struct via_host *host);
 void via_host_stop(struct via_host *host);
 int via_loop_add(struct via_host *host, struct via_source *source, uint32_t events);
@@ -158,21 +160,21 @@ void via_files_hang_up(struct via_host *host);
 /* peer.c: processes */
 struct via_peer {
 	struct via_source exit; /* a pidfd; poll_lock */
-	int refs;	       /* atomic */
-	struct via_host *host; /* constant; the host outlives its peers' connections and files */
-	struct via_peer *next; /* host lock */
+	int refs;		/* atomic */
+	struct via_host *host;	/* constant; outlives us but for our mm */
+	struct via_peer *next;	/* host lock */
 	struct via_reap reap;
-	pid_t pid;	       /* constant */
-	uid_t uid;	       /* constant */
-	uint64_t cookie;       /* constant */
-	struct via_mm *mm;     /* constant; a reference */
-	int proc_fd;	       /* constant: /proc/PID, -1 for ourselves */
-	unsigned int flags;    /* atomic: VIA_DOOR_FLAG_* */
-	unsigned int caps;     /* atomic: VIA_CAP_* */
-	unsigned int n_conns;  /* host lock; alive */
-	unsigned int n_files;  /* host lock */
+	pid_t pid;	      /* constant */
+	uid_t uid;	      /* constant */
+	uint64_t cookie;      /* constant */
+	struct via_mm *mm;    /* constant; a reference */
+	int proc_fd;	      /* constant: /proc/PID, -1 for ourselves */
+	unsigned int flags;   /* atomic: VIA_DOOR_FLAG_* */
+	unsigned int caps;    /* atomic: VIA_CAP_* */
+	unsigned int n_conns; /* host lock; alive */
+	unsigned int n_files; /* host lock */
 
-	pthread_mutex_t lock;  /* below */
+	pthread_mutex_t lock; /* below */
 	struct via_id_table mappings;
 	bool gone;
 };
@@ -242,9 +244,9 @@ struct via_call {
 	struct via_caller *caller;
 	struct via_door_request request; /* ours: read once from the slot */
 	struct via_door_reply reply;
-	uint8_t *data;			 /* VIA_DOOR_DATA_SIZE bytes that may change under us */
-	int fd;				 /* that came with the request; -1 once consumed */
-	int reply_fd;			 /* to send and close, or -1 */
+	uint8_t *data; /* VIA_DOOR_DATA_SIZE bytes that may change under us */
+	int fd;	       /* that came with the request; -1 once consumed */
+	int reply_fd;  /* to send and close, or -1 */
 };
 
 /* Must see earlier closes: via_settle() before via_call_run(). */
@@ -266,9 +268,9 @@ struct via_mapping {
 	struct via_file *file;	/* a reference */
 	struct via_device *dev; /* NULL: nothing to trap */
 	unsigned int region;
-	uint64_t offset, len;	/* in the region */
+	uint64_t offset, len;	  /* in the region */
 	struct via_guard *guards; /* host->guard_lock */
-	bool ended;		/* host->guard_lock: no more guards */
+	bool ended;		  /* host->guard_lock: no more guards */
 };
 
 /*

@@ -176,35 +176,49 @@ static void *reap_main(void *cookie)
 	}
 }
 
+int via_thread_start(pthread_t *ret_thread, void *(*run)(void *cookie), void *cookie)
+{
+	sigset_t mask, old;
+	int r;
+
+	/* The program's signals are for the program's threads. */
+	(void)sigfillset(&mask);
+	/* Faults of guarded copies are ours (memory/guard.h). */
+	(void)sigdelset(&mask, SIGSEGV);
+	(void)sigdelset(&mask, SIGBUS);
+	(void)pthread_sigmask(SIG_SETMASK, &mask, &old);
+	r = -pthread_create(ret_thread, NULL, run, cookie);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+/* With lock held. */
+static int start_threads(struct via_host *host)
+{
+	int r = via_thread_start(&host->loop_thread, loop_main, host);
+
+	if (r)
+		return r;
+	r = via_thread_start(&host->reap_thread, reap_main, host);
+	if (r) {
+		host->stopping = true;
+		(void)eventfd_write(host->wake_fd, 1);
+		pthread_mutex_unlock(&host->lock);
+		(void)pthread_join(host->loop_thread, NULL);
+		pthread_mutex_lock(&host->lock);
+	}
+	return r;
+}
+
 int via_host_start(struct via_host *host)
 {
-	sigset_t all, old;
 	int r = 0;
 
 	pthread_mutex_lock(&host->lock);
-	if (host->started) {
-		pthread_mutex_unlock(&host->lock);
-		return 0;
+	if (!host->started) {
+		r = start_threads(host);
+		host->started = !r;
 	}
-	/* The program's signals are for the program's threads. */
-	(void)sigfillset(&all);
-	/* Faults of guarded copies are ours (memory/guard.h). */
-	(void)sigdelset(&all, SIGSEGV);
-	(void)sigdelset(&all, SIGBUS);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&host->loop_thread, NULL, loop_main, host);
-	if (!r) {
-		r = -pthread_create(&host->reap_thread, NULL, reap_main, host);
-		if (r) {
-			host->stopping = true;
-			(void)eventfd_write(host->wake_fd, 1);
-			pthread_mutex_unlock(&host->lock);
-			(void)pthread_join(host->loop_thread, NULL);
-			pthread_mutex_lock(&host->lock);
-		}
-	}
-	host->started = !r;
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_mutex_unlock(&host->lock);
 	return r;
 }

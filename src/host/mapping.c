@@ -177,8 +177,8 @@ int via_mapping_write(struct via_peer *peer, uint64_t id, uint64_t offset, uint6
 		return -ESTALE;
 	r = check_access(mapping, offset, size);
 	if (!r)
-		r = via_device_mapped_write(mapping->dev, mapping->region,
-					    mapping->offset + offset, (unsigned int)size, value);
+		r = via_device_mapped_write(mapping->dev, mapping->region, mapping->offset + offset,
+					    (unsigned int)size, value);
 	mapping_put(mapping);
 	return r;
 }

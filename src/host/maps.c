@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Longer than any line: a path has at most 4096 bytes, and escapes of them are cut by the kernel. */
+/* Longer than any line: a path has at most 4096 bytes, and escapes of them are cut by the kernel.
+ */
 #define BUFFER_SIZE 32768
 
 static const char *parse_hex(const char *p, uint64_t *ret_value)

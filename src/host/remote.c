@@ -153,8 +153,8 @@ static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t
 			to.offset -= piece.iov_len - BATCH_BYTES;
 			piece.iov_len = BATCH_BYTES;
 		}
-		if (n && (!piece.iov_len || n == BATCH_PIECES ||
-			  bytes + piece.iov_len > BATCH_BYTES)) {
+		if (n &&
+		    (!piece.iov_len || n == BATCH_PIECES || bytes + piece.iov_len > BATCH_BYTES)) {
 			r = copy_batch(remote, write, a, b, n);
 			n = bytes = 0;
 		}

@@ -36,7 +36,8 @@ static void report_device(FILE *out, struct via_device *dev, int group, uint64_t
 	(void)fprintf(out,
 		      "    config space  %" PRIu64 " reads, %" PRIu64 " writes\n"
 		      "    registers     %" PRIu64 " reads, %" PRIu64 " writes",
-		      stats.config_reads - own_reads, stats.config_writes, stats.bar_reads, stats.bar_writes);
+		      stats.config_reads - own_reads, stats.config_writes, stats.bar_reads,
+		      stats.bar_writes);
 	if (stats.doorbells)
 		(void)fprintf(out, ", %" PRIu64 " doorbells", stats.doorbells);
 	(void)fprintf(out, "\n    DMA           %s read, %s written\n",

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -261,21 +260,11 @@ static int make_slot(struct via_conn *conn, int *ret_fd)
 
 static int start_thread(struct via_conn *conn)
 {
-	pthread_attr_t attr;
-	sigset_t all, old;
 	pthread_t thread;
-	int r;
+	int r = via_thread_start(&thread, serve_main, conn);
 
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)sigfillset(&all);
-	/* Faults of guarded copies are ours (memory/guard.h). */
-	(void)sigdelset(&all, SIGSEGV);
-	(void)sigdelset(&all, SIGBUS);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&thread, &attr, serve_main, conn);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	(void)pthread_attr_destroy(&attr);
+	if (!r)
+		(void)pthread_detach(thread);
 	return r;
 }
 
@@ -349,9 +338,8 @@ static void greet(struct via_source *source, uint32_t events)
 		return;
 	}
 	if (r != -ECONNRESET) {
-		struct via_door_welcome refusal = {.magic = VIA_DOOR_MAGIC,
-						   .version = VIA_DOOR_VERSION,
-						   .error = r};
+		struct via_door_welcome refusal = {
+			.magic = VIA_DOOR_MAGIC, .version = VIA_DOOR_VERSION, .error = r};
 
 		via_log(VIA_LOG_WARNING, "door: a program was refused: %s", strerror(-r));
 		(void)via_door_send(source->fd, &refusal, sizeof(refusal), -1, MSG_DONTWAIT);
@@ -429,8 +417,7 @@ void via_conn_hang_up_peer(struct via_host *host, const struct via_peer *peer)
 	for (;;) {
 		pthread_mutex_lock(&host->lock);
 		for (conn = host->conns; conn; conn = conn->next)
-			if (conn->source.event == served_hang_up &&
-			    (!peer || conn->peer == peer) &&
+			if (conn->source.event == served_hang_up && (!peer || conn->peer == peer) &&
 			    !__atomic_load_n(&conn->dead, __ATOMIC_SEQ_CST))
 				break;
 		pthread_mutex_unlock(&host->lock);
@@ -458,8 +445,8 @@ int via_conn_listen(struct via_host *host, char *ret_name, size_t len, struct vi
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return via_error_set(err, -EIO, "no random numbers for the socket's name");
-	(void)snprintf(name, sizeof(name), "@viaduct-%016llx%016llx",
-		       (unsigned long long)random[0], (unsigned long long)random[1]);
+	(void)snprintf(name, sizeof(name), "@viaduct-%016llx%016llx", (unsigned long long)random[0],
+		       (unsigned long long)random[1]);
 	if (len <= strlen(name))
 		return via_error_set(err, -EINVAL, "no room for the socket's name");
 	memcpy(addr.sun_path + 1, name + 1, strlen(name) - 1);

@@ -228,10 +228,10 @@ static void put_ident(struct tree *tree, const char *dir, const char *addr,
 {
 	char modalias[80];
 
-	(void)snprintf(modalias, sizeof(modalias),
-		       "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X", id->vendor, id->device,
-		       id->subsystem_vendor, id->subsystem_device, id->class_code >> 16 & 0xff,
-		       id->class_code >> 8 & 0xff, id->class_code & 0xff);
+	(void)snprintf(modalias, sizeof(modalias), "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X",
+		       id->vendor, id->device, id->subsystem_vendor, id->subsystem_device,
+		       id->class_code >> 16 & 0xff, id->class_code >> 8 & 0xff,
+		       id->class_code & 0xff);
 	put(tree, 0444, dir, "vendor", "0x%04x\n", id->vendor);
 	put(tree, 0444, dir, "device", "0x%04x\n", id->device);
 	put(tree, 0444, dir, "subsystem_vendor", "0x%04x\n", id->subsystem_vendor);
@@ -372,11 +372,12 @@ static void put_system(struct tree *tree)
 static void put_iommu(struct tree *tree, const struct via_iommu_props *props)
 {
 	static const char dir[] = "class/iommu/dmar0/intel-iommu";
-	unsigned int bits = 64 - (unsigned int)__builtin_clzll(props->ranges[props->n_ranges - 1].last);
+	unsigned int bits =
+		64 - (unsigned int)__builtin_clzll(props->ranges[props->n_ranges - 1].last);
 
 	put(tree, 0444, dir, "cap", "%" PRIx64 "\n",
-	    (UINT64_C(0x80d2008c222f0686) & ~(UINT64_C(0x3f) << 16)) |
-		    (uint64_t)((bits - 1) & 0x3f) << 16);
+	    (UINT64_C(0x80d2008c222f0686) & ~(UINT64_C(0x3f) << 16)) | (uint64_t)((bits - 1) & 0x3f)
+									       << 16);
 	put(tree, 0444, dir, "ecap", "f00f4a\n");
 	put(tree, 0444, dir, "address", "fed90000\n");
 	put(tree, 0444, dir, "version", "1:0\n");

@@ -20,13 +20,13 @@
 #include <unistd.h>
 
 /* For programs under test: their exit status tells the line. */
-#define CHECK(what)                                                                                \
-	do {                                                                                       \
-		if (!(what)) {                                                                     \
-			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #what,       \
-				errno);                                                            \
-			_exit(1);                                                                  \
-		}                                                                                  \
+#define CHECK(what)                                                                          \
+	do {                                                                                 \
+		if (!(what)) {                                                               \
+			fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #what, \
+				errno);                                                      \
+			_exit(1);                                                            \
+		}                                                                            \
 	} while (0)
 
 struct client {
@@ -41,9 +41,8 @@ struct client {
 static inline int client_connect(struct client *client, const char *name, uint64_t cookie)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct via_door_hello hello = {.magic = VIA_DOOR_MAGIC,
-				       .version = VIA_DOOR_VERSION,
-				       .cookie = cookie};
+	struct via_door_hello hello = {
+		.magic = VIA_DOOR_MAGIC, .version = VIA_DOOR_VERSION, .cookie = cookie};
 	struct via_door_welcome welcome;
 	int fd;
 
@@ -63,8 +62,7 @@ static inline int client_connect(struct client *client, const char *name, uint64
 		return welcome.error;
 	}
 	CHECK(fd >= 0 && welcome.slot_size == VIA_DOOR_SLOT_SIZE);
-	client->slot =
-		mmap(NULL, VIA_DOOR_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	client->slot = mmap(NULL, VIA_DOOR_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(client->slot != MAP_FAILED);
 	close(fd);
 	return 0;
@@ -159,8 +157,7 @@ static inline int64_t client_run(struct client *client)
 static inline int64_t client_call(struct client *client, uint32_t op, uint64_t id, uint64_t a,
 				  uint64_t b, uint64_t c, uint64_t d)
 {
-	client->slot->request =
-		(struct via_door_request){.op = op, .id = id, .arg = {a, b, c, d}};
+	client->slot->request = (struct via_door_request){.op = op, .id = id, .arg = {a, b, c, d}};
 	return client_run(client);
 }
 

@@ -25,9 +25,13 @@
 
 #define GROUP "vfio/0"
 #define DEVICE "0000:00:03.0"
-#define NVME "0000:00:04.0" /* group 1, in one test */
+#define BELL "0000:00:04.0" /* in group 1 */
+#define NVME "0000:00:05.0" /* in group 2, in one test */
 #define EDU_ID 0x11e81234u
 #define EDU_IDENTIFICATION 0x010000edu
+
+/* The status of a program that found something missing that it needs. */
+#define EXIT_SKIPPED 77
 
 /* Programs ------------------------------------------------------------------ */
 
@@ -203,7 +207,7 @@ static void run_truncate(void)
 	int fd;
 
 	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
-	CHECK((group = client_open(&client, "vfio/1", true, &group_fd)) > 0);
+	CHECK((group = client_open(&client, "vfio/2", true, &group_fd)) > 0);
 	CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd) == 0);
 	CHECK(client_ioctl(&client, container, VIA_VFIO_SET_IOMMU,
 			   (void *)VIA_VFIO_TYPE1v2_IOMMU) == 0);
@@ -221,6 +225,117 @@ static void run_truncate(void)
 			  region(0).offset + 0x1000, 0) == 8);
 	CHECK(client_ioctl(&client, device, VIA_VFIO_DEVICE_RESET, NULL) == 0);
 	CHECK(lseek(fd, 0, SEEK_END) == 0x4000);
+}
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+
+static uint32_t *map_area(int fd, uint64_t offset)
+{
+	void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+
+	CHECK(map != MAP_FAILED);
+	return map;
+}
+
+/* A userfaultfd on which page is registered for write protection; -1: not here. */
+static int watch_page(void *page)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
+	struct uffdio_register reg = {.range = {(uintptr_t)page, 4096},
+				      .mode = UFFDIO_REGISTER_MODE_WP};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0 || ioctl(fd, UFFDIO_REGISTER, &reg) < 0)
+		return -1;
+	return fd;
+}
+
+/* Map the device with a doorbell: registers, the doorbell, the page with the echo. */
+static int64_t map_bell(uint32_t **ret_bell, uint32_t **ret_echo)
+{
+	struct via_door_area *areas = (struct via_door_area *)client.slot->data;
+	struct via_vfio_region_info bar;
+	int64_t id;
+	int fd;
+
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK((group = client_open(&client, "vfio/1", true, &group_fd)) > 0);
+	CHECK(client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd) == 0);
+	CHECK(client_ioctl(&client, container, VIA_VFIO_SET_IOMMU,
+			   (void *)VIA_VFIO_TYPE1v2_IOMMU) == 0);
+	device_fd = (int)client_ioctl(&client, group, VIA_VFIO_GROUP_GET_DEVICE_FD, BELL);
+	CHECK(device_fd >= 0);
+	CHECK((device = client_identify(&client, device_fd)) > 0);
+	enable_memory();
+	bar = region(0);
+	/* From the second page on: areas count from the start of the mapping. */
+	id = client_call(&client, VIA_DOOR_MMAP, (uint64_t)device, bar.offset + 4096, 8192,
+			 PROT_READ | PROT_WRITE, MAP_SHARED);
+	CHECK(id > 0);
+	fd = client_take_fd(&client, true);
+	CHECK(client.slot->reply.value[0] == 4096 && client.slot->reply.value[2] == 2);
+	CHECK(areas[0].offset == 0 && areas[0].size == 4096 && areas[0].kind == 1);
+	CHECK(areas[1].offset == 4096 && areas[1].size == 4096 && areas[1].kind == 2);
+	*ret_bell = map_area(fd, 4096);
+	*ret_echo = map_area(fd, 8192);
+	close(fd);
+	return id;
+}
+
+static int64_t guard(int64_t id, uint64_t offset, void *page, int fd)
+{
+	client_send_fd(&client, fd);
+	client.slot->request = (struct via_door_request){.op = VIA_DOOR_GUARD,
+							 .n_fds = 1,
+							 .id = (uint64_t)id,
+							 .arg = {offset, (uintptr_t)page, 4096}};
+	return client_run(&client);
+}
+
+static void run_guard(void)
+{
+	uint32_t *bell, *echo;
+	int64_t id = map_bell(&bell, &echo);
+	int fd = watch_page(bell);
+
+	if (fd < 0)
+		_exit(EXIT_SKIPPED);
+	CHECK(guard(id, 0, bell, STDERR_FILENO) == -EINVAL);
+	CHECK(guard(id, 8192, bell, fd) == -EINVAL);
+	CHECK(guard(id, 1, bell, fd) == -EINVAL);
+	CHECK(guard(id, UINT64_MAX & ~4095ull, bell, fd) == -EINVAL);
+	CHECK(guard(id + 1, 0, bell, fd) == -ESTALE);
+	CHECK(guard(id, 0, bell, fd) == 0);
+	/* Sometimes the device polls, sometimes it sleeps and the write is the event. */
+	for (uint32_t i = 1; i <= 200; i++) {
+		if (i % 4 == 0)
+			usleep(1000);
+		__atomic_store_n(bell, i, __ATOMIC_SEQ_CST);
+		for (int waited = 0; __atomic_load_n(echo, __ATOMIC_SEQ_CST) != i; waited++) {
+			CHECK(waited < 2000);
+			usleep(500);
+		}
+	}
+	/* Asleep again, and the mapping goes: a write to the page must not hang. */
+	usleep(2000);
+	CHECK(client_call(&client, VIA_DOOR_UNMAP, (uint64_t)id, 0, 0, 0, 0) == 0);
+	__atomic_store_n(bell, 1000, __ATOMIC_SEQ_CST);
+}
+
+/* Killed with a guard in place. */
+static void run_guard_killed(void)
+{
+	uint32_t *bell, *echo;
+	int64_t id = map_bell(&bell, &echo);
+	int fd = watch_page(bell);
+
+	if (fd < 0)
+		_exit(EXIT_SKIPPED);
+	CHECK(guard(id, 0, bell, fd) == 0);
+	usleep(1000);
+	raise(SIGKILL);
 }
 
 /* What was inherited over exec is identified by the new program. */
@@ -322,7 +437,8 @@ static void run_garbage(const char *name, unsigned int seed)
 				words[k] = random() % 3 ? (uint64_t)random()
 							: ~(uint64_t)0 >> (random() % 64);
 			victim.slot->request.op = (uint32_t)random() % 14;
-			victim.slot->request.n_fds = (uint32_t)random() % 20 ? 0 : (uint32_t)random();
+			victim.slot->request.n_fds =
+				(uint32_t)random() % 20 ? 0 : (uint32_t)random();
 			victim.slot->request.id = (uint64_t)random() % 3
 							  ? (uint64_t)random() % 4
 							  : (uint64_t)random() << (random() % 40);
@@ -360,20 +476,20 @@ static void run_many(const char *name)
 /* Memory that DMA may and may not be mapped to. */
 static void run_memory(void)
 {
-	struct via_vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VIA_VFIO_DMA_MAP_FLAG_READ | VIA_VFIO_DMA_MAP_FLAG_WRITE,
-		.iova = 0x100000,
-		.size = 8192};
-	uint8_t *private = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-				0);
+	struct via_vfio_iommu_type1_dma_map map = {.argsz = sizeof(map),
+						   .flags = VIA_VFIO_DMA_MAP_FLAG_READ |
+							    VIA_VFIO_DMA_MAP_FLAG_WRITE,
+						   .iova = 0x100000,
+						   .size = 8192};
+	uint8_t *private =
+		mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int memory = memfd_create("memory", 0);
 	uint8_t *shared;
 
 	CHECK(ftruncate(memory, 8192) == 0);
 	shared = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	open_all();
-	map.vaddr = (uintptr_t)private;
+	map.vaddr = (uintptr_t) private;
 	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == 0);
 	map.iova += 8192;
 	map.vaddr = (uintptr_t)shared;
@@ -384,7 +500,7 @@ static void run_memory(void)
 	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == -EFAULT);
 	/* Not there at all; partly not there. */
 	CHECK(munmap(private + 4096, 4096) == 0);
-	map.vaddr = (uintptr_t)private;
+	map.vaddr = (uintptr_t) private;
 	CHECK(client_ioctl(&client, container, VIA_VFIO_IOMMU_MAP_DMA, &map) == -EFAULT);
 	/* Read-only memory is for reading. */
 	map.size = 4096;
@@ -431,12 +547,53 @@ static int program(int argc, char **argv)
 		run_many(name);
 	else if (strcmp(what, "memory") == 0)
 		run_memory();
+	else if (strcmp(what, "guard") == 0)
+		run_guard();
+	else if (strcmp(what, "guard-killed") == 0)
+		run_guard_killed();
 	else
 		return 2;
 	return 0;
 }
 
 /* The host -------------------------------------------------------------------- */
+
+/* A device whose doorbell is answered in its memory: the least that shows a write arrived. */
+static const struct via_area bell_areas[] = {
+	{.offset = 4096, .size = 4096, .kind = VIA_AREA_DOORBELL},
+	{.offset = 8192, .size = 8192, .kind = VIA_AREA_MEMORY},
+};
+
+static const struct via_device_desc bell_desc = {
+	.name = "bell",
+	.ident = {.vendor = 0x1234, .device = 0xbe11, .class_code = 0xff0000},
+	.bars = {{.size = 16384, .areas = bell_areas, .n_areas = 2}},
+};
+
+static bool bell_doorbell(struct via_device *dev, void *model, unsigned int bar)
+{
+	uint32_t *bell = via_device_region_memory(dev, bar, 4096);
+	uint32_t *echo = via_device_region_memory(dev, bar, 8192);
+	uint32_t value = __atomic_load_n(bell, __ATOMIC_SEQ_CST);
+
+	(void)model;
+	if (__atomic_load_n(echo, __ATOMIC_SEQ_CST) == value)
+		return false;
+	__atomic_store_n(echo, value, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+static void add_bell(struct via_host *host)
+{
+	static const struct via_device_ops ops = {.doorbell = bell_doorbell};
+	struct via_error err = {0};
+	struct via_pci_addr addr;
+	struct via_device *dev;
+
+	assert_int_equal(via_pci_addr_parse(BELL, &addr), 0);
+	assert_int_equal(via_device_new(&bell_desc, &ops, NULL, &err, &dev), 0);
+	assert_int_equal(via_vfio_add(via_host_vfio(host), dev, &addr, 1, &err), 0);
+}
 
 struct fixture {
 	struct via_host *host;
@@ -464,8 +621,9 @@ static void start_host(struct fixture *fixture)
 	assert_int_equal(via_host_new(&config, &fixture->host), 0);
 	assert_int_equal(via_host_add_device(fixture->host, "edu,addr=" DEVICE ",group=0", &err),
 			 0);
-	assert_int_equal(
-		via_host_listen(fixture->host, fixture->name, sizeof(fixture->name), &err), 0);
+	add_bell(fixture->host);
+	assert_int_equal(via_host_listen(fixture->host, fixture->name, sizeof(fixture->name), &err),
+			 0);
 	fixture->n_fds = count_fds();
 }
 
@@ -567,7 +725,7 @@ static void outlives_truncation(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
-	snprintf(spec, sizeof(spec), "nvme,addr=" NVME ",group=1,engine=threads,image=%s", image);
+	snprintf(spec, sizeof(spec), "nvme,addr=" NVME ",group=2,engine=threads,image=%s", image);
 	if (via_host_add_device(fixture->host, spec, &err))
 		fail_msg("%s", err.text);
 	close(fd);
@@ -576,6 +734,29 @@ static void outlives_truncation(void **state)
 	assert_int_equal(via_guard_install(), 0);
 	fixture->n_fds = count_fds();
 	run(state, "truncate");
+}
+
+static void run_or_skip(void **state, const char *what, int expected)
+{
+	struct fixture *fixture = *state;
+	pid_t pid = start(fixture, what, -1);
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_clean(fixture);
+	if (status == EXIT_SKIPPED << 8)
+		skip();
+	assert_int_equal(status, expected);
+}
+
+static void guards_doorbells(void **state)
+{
+	run_or_skip(state, "guard", 0);
+}
+
+static void drops_guards_of_the_killed(void **state)
+{
+	run_or_skip(state, "guard-killed", SIGKILL);
 }
 
 static void survives_exec(void **state)
@@ -755,6 +936,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(transfers),
 		cmocka_unit_test(maps),
 		cmocka_unit_test(outlives_truncation),
+		cmocka_unit_test(guards_doorbells),
+		cmocka_unit_test(drops_guards_of_the_killed),
 		cmocka_unit_test(survives_exec),
 		cmocka_unit_test(checks_memory),
 		cmocka_unit_test(bounds_connections),
