@@ -107,7 +107,7 @@ static int match(const struct via_placed *placed, const char *text)
 {
 	size_t len = strlen(placed->name);
 
-	if (strncmp(text, placed->name, len))
+	if (strncmp(text, placed->name, len) != 0)
 		return 0;
 	text += len;
 	if (*text && *text != ' ')
@@ -153,7 +153,7 @@ static int open_device(struct via_group *group, const char *text, struct via_fil
 
 static int get_device_fd(struct via_group *group, struct via_caller *caller, uint64_t arg)
 {
-	struct via_file *file;
+	struct via_file *file = NULL;
 	char *text;
 	int ret;
 

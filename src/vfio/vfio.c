@@ -95,7 +95,7 @@ static int place(struct via_vfio *vfio, struct via_placed *placed, int group, st
 	if (at < vfio->n_devices && addr_key(&vfio->devices[at]->addr) == key)
 		return via_error_set(err, -EEXIST, "%s: another device is at this address",
 				     placed->name);
-	devices = realloc(vfio->devices, (vfio->n_devices + 1) * sizeof(struct via_placed *));
+	devices = realloc(vfio->devices, (vfio->n_devices + 1) * sizeof(devices[0]));
 	if (!devices)
 		return via_error_set(err, -ENOMEM, "%s: out of memory", placed->name);
 	vfio->devices = devices;
@@ -166,17 +166,17 @@ int via_vfio_open(struct via_vfio *vfio, struct via_caller *caller, const char *
 	char canonical[16];
 	unsigned int number;
 
-	if (strncmp(node, dir, sizeof(dir) - 1))
+	if (strncmp(node, dir, sizeof(dir) - 1) != 0)
 		return -ENOENT;
 	node += sizeof(dir) - 1;
-	if (!strcmp(node, "vfio"))
+	if (strcmp(node, "vfio") == 0)
 		return via_container_open(vfio, ret_file);
 
 	if (sscanf(node, "%u", &number) != 1)
 		return -ENOENT;
 	/* One name each: not "07", "+7", "7 " or a number that wrapped. */
 	snprintf(canonical, sizeof(canonical), "%u", number);
-	if (strcmp(node, canonical))
+	if (strcmp(node, canonical) != 0)
 		return -ENOENT;
 	pthread_mutex_lock(&vfio->lock);
 	group = group_find(vfio, number);
