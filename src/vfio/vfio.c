@@ -95,7 +95,7 @@ static int place(struct via_vfio *vfio, struct via_placed *placed, int group, st
 	if (at < vfio->n_devices && addr_key(&vfio->devices[at]->addr) == key)
 		return via_error_set(err, -EEXIST, "%s: another device is at this address",
 				     placed->name);
-	devices = realloc(vfio->devices, (vfio->n_devices + 1) * sizeof(devices[0]));
+	devices = reallocarray(vfio->devices, vfio->n_devices + 1, sizeof(void *));
 	if (!devices)
 		return via_error_set(err, -ENOMEM, "%s: out of memory", placed->name);
 	vfio->devices = devices;
@@ -107,9 +107,9 @@ static int place(struct via_vfio *vfio, struct via_placed *placed, int group, st
 		return via_error_set(err, -EBUSY, "%s: group %u is in use", placed->name,
 				     placed->group->number);
 
-	memmove(&devices[at + 1], &devices[at], (vfio->n_devices - at) * sizeof(devices[0]));
+	for (size_t i = vfio->n_devices++; i > at; i--)
+		devices[i] = devices[i - 1];
 	devices[at] = placed;
-	vfio->n_devices++;
 	return 0;
 }
 
