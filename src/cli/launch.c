@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/launch.h"
+#include "cli/cli.h"
+#include "cli/program.h"
+#include "cli/supervise.h"
+#include "cli/view.h"
+#include "device/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What the child that becomes the program needs from its parent, besides what fork gave it. */
+struct child {
+	const struct launch *l;
+	const char *path;     /* of the program */
+	const char *shim;     /* of libviaduct-preload.so */
+	const char *fallback; /* directory for a redirected view */
+	/*
+	 * Read end of a pipe: the host's socket name, or end of file when it
+	 * failed. In process: end of file when the images are free to be opened.
+	 */
+	int gate;
+};
+
+static int find_shim(char *path, size_t len, struct via_error *err)
+{
+	const char *given = getenv("VIADUCT_PRELOAD");
+	static const char *const beside[] = {"../preload/libviaduct-preload.so", "../lib/viaduct/libviaduct-preload.so"};
+	char self[PATH_MAX], try[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (given) {
+		if (access(given, R_OK) || !realpath(given, try))
+			return via_error_set(err, -errno, "VIADUCT_PRELOAD=%s: %s", given, strerror(errno));
+		(void)snprintf(path, len, "%s", try);
+		return 0;
+	}
+	self[n > 0 ? n : 0] = '\0';
+	if (strrchr(self, '/'))
+		*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		(void)snprintf(try, sizeof(try), "%s/%s", self, beside[i]);
+		if (!access(try, R_OK) && realpath(try, self)) {
+			(void)snprintf(path, len, "%s", self);
+			return 0;
+		}
+	}
+	if (!access(VIA_PRELOAD_DIR "/libviaduct-preload.so", R_OK)) {
+		(void)snprintf(path, len, "%s", VIA_PRELOAD_DIR "/libviaduct-preload.so");
+		return 0;
+	}
+	return via_error_set(err, -ENOENT,
+			     "libviaduct-preload.so is neither beside %s nor in %s; install it, or set VIADUCT_PRELOAD",
+			     self, VIA_PRELOAD_DIR);
+}
+
+/* Ours in front of what the user preloads, without a second copy from an outer run. */
+static void set_preload(const char *shim)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char *value = NULL;
+
+	if (!old || !*old || strstr(old, "libviaduct-preload.so")) {
+		(void)setenv("LD_PRELOAD", shim, 1);
+		return;
+	}
+	if (asprintf(&value, "%s:%s", shim, old) > 0)
+		(void)setenv("LD_PRELOAD", value, 1);
+	free(value);
+}
+
+static const char *const profile_names[] = {"full", "linux"};
+static const char *const bars_names[] = {"auto", "trap", "io"};
+static const char *const memlock_names[] = {"warn", "enforce"};
+
+static void set_in_process(const struct launch *l)
+{
+	char config[128];
+	size_t len = 1;
+	char *devices;
+
+	for (size_t i = 0; i < l->n_devices; i++)
+		len += strlen(l->devices[i]) + 1;
+	devices = calloc(len, 1);
+	for (size_t i = 0; devices && i < l->n_devices; i++) {
+		strcat(devices, l->devices[i]);
+		strcat(devices, "\n");
+	}
+	(void)snprintf(config, sizeof(config), "profile=%s;bars=%s;memlock=%s",
+		       profile_names[l->config.profile], bars_names[l->config.bars],
+		       memlock_names[l->config.memlock]);
+	(void)setenv("VIADUCT_INPROCESS", "1", 1);
+	(void)setenv("VIADUCT_DEVICES", devices ? devices : "", 1);
+	(void)setenv("VIADUCT_CONFIG", config, 1);
+	free(devices);
+}
+
+static void explain(const struct launch *l, struct via_host *host, const struct child *c,
+		    const struct view *view, const char *socket)
+{
+	struct via_vfio *vfio = via_host_vfio(host);
+	struct via_device *dev;
+
+	fprintf(stderr, "viaduct: program   %s, with %s\n", c->path, c->shim);
+	fprintf(stderr, "viaduct: sysfs     %s\n", view->why);
+	fprintf(stderr, "viaduct: devices   kept %s%s\n",
+		l->in_process ? "in the program itself" : "by a host process, reached at ", socket);
+	fprintf(stderr, "viaduct: choices   profile %s, bars %s, memlock %s\n",
+		profile_names[l->config.profile], bars_names[l->config.bars],
+		memlock_names[l->config.memlock]);
+	for (size_t i = 0; (dev = via_vfio_device(vfio, i)); i++) {
+		char addr[VIA_PCI_ADDR_LEN];
+
+		via_pci_addr_format(via_device_addr(dev), addr);
+		fprintf(stderr, "viaduct: device    %s is %s, /dev/vfio/%d\n", addr,
+			via_device_name(dev), via_vfio_device_group(vfio, i));
+	}
+}
+
+/* Never returns: becomes the program, or exits with a status that says why not. */
+static _Noreturn void become_program(const struct child *c, struct via_host *host)
+{
+	struct via_error err = {0};
+	struct view view = {0};
+	char socket[128] = "";
+
+	supervise_restore_signals();
+	if (view_enter(host, c->fallback, &view, &err)) {
+		cli_error("%s", err.text);
+		_exit(CLI_OURS);
+	}
+	ssize_t n = read(c->gate, socket, sizeof(socket) - 1);
+
+	if (n <= 0 && !c->l->in_process)
+		_exit(CLI_OURS); /* the host has said why */
+	set_preload(c->shim);
+	(void)setenv("VIADUCT_ROOT", view.root, 1);
+	(void)setenv("VIADUCT_SYSFS", view.mounted ? "mounted" : "redirect", 1);
+	(void)unsetenv("VIADUCT_INPROCESS");
+	if (c->l->in_process) {
+		(void)unsetenv("VIADUCT_SOCKET");
+		set_in_process(c->l);
+	} else {
+		(void)setenv("VIADUCT_SOCKET", socket, 1);
+	}
+	if (c->l->explain)
+		explain(c->l, host, c, &view, socket);
+	execv(c->path, c->l->argv);
+	cli_error("cannot run '%s': %s", c->path, strerror(errno));
+	_exit(errno == ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_INVOKE);
+}
+
+static struct via_host *make_host(const struct launch *l)
+{
+	struct via_error err = {0};
+	struct via_host *host;
+	int r = via_host_new(&l->config, &host);
+
+	if (r) {
+		cli_error("cannot start: %s", strerror(-r));
+		return NULL;
+	}
+	for (size_t i = 0; i < l->n_devices; i++) {
+		if (via_host_add_device(host, l->devices[i], &err)) {
+			cli_error("--device %s: %s", l->devices[i], err.text);
+			via_host_free(host);
+			return NULL;
+		}
+	}
+	return host;
+}
+
+static void report(const struct launch *l, struct via_host *host)
+{
+	FILE *out = l->report && *l->report ? fopen(l->report, "we") : stderr;
+
+	if (!l->report)
+		return;
+	if (!out) {
+		cli_error("--report=%s: %s", l->report, strerror(errno));
+		return;
+	}
+	via_host_report(host, out);
+	if (out != stderr)
+		(void)fclose(out);
+}
+
+/* The program has ended; its background processes may still hold devices. */
+static void linger(struct via_host *host)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		(void)dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	for (;;) {
+		const struct timespec tick = {.tv_nsec = 50 * 1000 * 1000};
+		struct via_host_counts counts;
+
+		via_host_settle(host);
+		via_host_counts(host, &counts);
+		if (!counts.peers && !counts.files)
+			return;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		(void)nanosleep(&tick, NULL);
+	}
+}
+
+/* The host process. Exit status for the supervisor when the program could not be started. */
+static int serve(struct child *c, struct via_host *host, int events)
+{
+	struct supervise_event end = {.kind = SUPERVISE_ENDED};
+	struct via_error err = {0};
+	char name[128];
+	int gate[2];
+	pid_t program;
+
+	(void)prctl(PR_SET_NAME, "viaduct-host");
+	if (pipe2(gate, O_CLOEXEC)) {
+		cli_error("cannot make a pipe: %s", strerror(errno));
+		return CLI_OURS;
+	}
+	/* Before the host's threads exist, so that the child may use the heap. Exec closes its devices. */
+	program = fork();
+	if (program < 0) {
+		cli_error("cannot start a process: %s", strerror(errno));
+		return CLI_OURS;
+	}
+	if (program == 0) {
+		close(gate[1]);
+		close(events);
+		c->gate = gate[0];
+		become_program(c, host);
+	}
+	close(gate[0]);
+	if (via_host_listen(host, name, sizeof(name), &err))
+		cli_error("%s", err.text);
+	else
+		(void)!write(gate[1], name, strlen(name));
+	close(gate[1]);
+
+	/* A pipe behind the command must see its end when the program closes it. */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		close(null);
+	}
+	end.status = supervise_child(events, program);
+	via_host_settle(host);
+	report(c->l, host);
+	(void)!write(events, &end, sizeof(end));
+	close(events);
+	linger(host);
+	return CLI_OK;
+}
+
+/*
+ * With --in-process the program keeps the devices. A process still stands in
+ * the host's place and waits, so that both ways treat signals and stops alike.
+ */
+static int stand_by(struct child *c, struct via_host *host, int events)
+{
+	struct supervise_event end = {.kind = SUPERVISE_ENDED};
+	int gate[2];
+	pid_t program;
+
+	if (pipe2(gate, O_CLOEXEC) || (program = fork()) < 0) {
+		cli_error("cannot start a process: %s", strerror(errno));
+		via_host_free(host);
+		return CLI_OURS;
+	}
+	if (program == 0) {
+		close(gate[1]);
+		close(events);
+		c->gate = gate[0];
+		become_program(c, host);
+	}
+	close(gate[0]);
+	via_host_free(host);
+	close(gate[1]);
+	end.status = supervise_child(events, program);
+	(void)!write(events, &end, sizeof(end));
+	return CLI_OK;
+}
+
+/* Devices are made here, in the host, so that no other process holds their images open. */
+static int host_main(struct child *c, int events)
+{
+	struct via_host *host = make_host(c->l);
+	int status;
+
+	if (!host)
+		return CLI_OURS;
+	supervise_detach_signals();
+	if (c->l->in_process)
+		return stand_by(c, host, events);
+	status = serve(c, host, events);
+	via_host_free(host);
+	return status;
+}
+
+int launch_program(const struct launch *l)
+{
+	char path[PATH_MAX], shim[PATH_MAX], fallback[128];
+	struct via_error err = {0};
+	struct child c = {.l = l, .path = path, .shim = shim, .fallback = fallback};
+	int events[2], status = program_find(l->argv[0], path, &err);
+	pid_t host;
+
+	if (status) {
+		cli_error("%s", err.text);
+		return status;
+	}
+	if (find_shim(shim, sizeof(shim), &err) || view_fallback_new(fallback, sizeof(fallback), &err)) {
+		cli_error("%s", err.text);
+		return CLI_OURS;
+	}
+	if (pipe2(events, O_CLOEXEC) || (host = fork()) < 0) {
+		cli_error("cannot start the host process: %s", strerror(errno));
+		(void)rmdir(fallback);
+		return CLI_OURS;
+	}
+	if (host == 0) {
+		close(events[0]);
+		status = host_main(&c, events[1]);
+		view_fallback_remove(fallback);
+		exit(status);
+	}
+	close(events[1]);
+	status = supervise_program(events[0], host);
+	/* The host removes its tree when the last user is gone; an empty directory may go now. */
+	(void)rmdir(fallback);
+	return status;
+}
