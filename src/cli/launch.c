@@ -32,7 +32,9 @@ struct child {
 static int find_shim(char *path, size_t len, struct via_error *err)
 {
 	const char *given = getenv("VIADUCT_PRELOAD");
-	static const char *const beside[] = {"../preload/libviaduct-preload.so", "../lib/viaduct/libviaduct-preload.so"};
+	/* In a build tree, and in an installation wherever it was moved to. */
+	static const char *const beside[] = {"../preload/libviaduct-preload.so",
+					     "../" VIA_LIBDIR "/viaduct/libviaduct-preload.so"};
 	char self[PATH_MAX], try[PATH_MAX + 64];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
