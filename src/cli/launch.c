@@ -29,35 +29,31 @@ struct child {
 	int gate;
 };
 
-static int find_shim(char *path, size_t len, struct via_error *err)
+/* path: PATH_MAX bytes. */
+static int find_shim(char *path, struct via_error *err)
 {
 	const char *given = getenv("VIADUCT_PRELOAD");
 	/* In a build tree, and in an installation wherever it was moved to. */
 	static const char *const beside[] = {"../preload/libviaduct-preload.so",
 					     "../" VIA_LIBDIR "/viaduct/libviaduct-preload.so"};
-	char self[PATH_MAX], try[PATH_MAX + 64];
+	char self[PATH_MAX], try[PATH_MAX * 2];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	if (given) {
-		if (access(given, R_OK) || !realpath(given, try))
-			return via_error_set(err, -errno, "VIADUCT_PRELOAD=%s: %s", given, strerror(errno));
-		(void)snprintf(path, len, "%s", try);
-		return 0;
-	}
 	self[n > 0 ? n : 0] = '\0';
 	if (strrchr(self, '/'))
 		*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
-		(void)snprintf(try, sizeof(try), "%s/%s", self, beside[i]);
-		if (!access(try, R_OK) && realpath(try, self)) {
-			(void)snprintf(path, len, "%s", self);
-			return 0;
-		}
-	}
-	if (!access(VIA_PRELOAD_DIR "/libviaduct-preload.so", R_OK)) {
-		(void)snprintf(path, len, "%s", VIA_PRELOAD_DIR "/libviaduct-preload.so");
+	if (given) {
+		if (!realpath(given, path))
+			return via_error_set(err, -errno, "VIADUCT_PRELOAD=%s: %s", given, strerror(errno));
 		return 0;
 	}
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		(void)snprintf(try, sizeof(try), "%s/%s", self, beside[i]);
+		if (realpath(try, path))
+			return 0;
+	}
+	if (realpath(VIA_PRELOAD_DIR "/libviaduct-preload.so", path))
+		return 0;
 	return via_error_set(err, -ENOENT,
 			     "libviaduct-preload.so is neither beside %s nor in %s; install it, or set VIADUCT_PRELOAD",
 			     self, VIA_PRELOAD_DIR);
@@ -324,7 +320,7 @@ int launch_program(const struct launch *l)
 		cli_error("%s", err.text);
 		return status;
 	}
-	if (find_shim(shim, sizeof(shim), &err) || view_fallback_new(fallback, sizeof(fallback), &err)) {
+	if (find_shim(shim, &err) || view_fallback_new(fallback, sizeof(fallback), &err)) {
 		cli_error("%s", err.text);
 		return CLI_OURS;
 	}

@@ -31,7 +31,7 @@ else
 	skip "under valgrind" "valgrind is not installed"
 fi
 
-refuse=("$BUILD/tests/e2e/refuse" unshare mount userfaultfd io_uring_setup clone3 --)
+refuse=("$BUILD/tests/e2e/refuse" unshare mount userfaultfd io_uring_setup --)
 same "where unshare, mount, userfaultfd and io_uring are refused" "$EXPECTED" "${refuse[@]}" "${run[@]}" -- "$EDU" $BDF
 "${refuse[@]}" "${run[@]}" --explain -- true 2>&1 | grep -q 'redirected' && ok "--explain says that paths are redirected then" || not_ok "--explain does not say that paths are redirected"
 
@@ -93,7 +93,7 @@ complains() { # name, status, text, arguments...
 		not_ok "$name" "$WORKDIR/out"
 	fi
 }
-complains "unknown model" 125 "unknown model 'nosuch'.*edu" run --device nosuch -- true
+complains "unknown model" 125 "unknown device model 'nosuch'.*edu" run --device nosuch -- true
 complains "unknown option of a model" 125 "colour" run --device edu,colour=red -- true
 complains "bad address" 125 "addr" run --device edu,addr=zz -- true
 complains "same address twice" 125 "0000:00:03.0" run --device edu,addr=$BDF --device edu,addr=$BDF -- true

@@ -12,7 +12,7 @@
 
 int main(int argc, char **argv)
 {
-	char record[9];
+	char record[16];
 	long n = 0;
 	int fd = argc == 3 ? open(argv[1], O_RDWR | O_CREAT, 0644) : -1;
 	off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 	}
 	for (;;) {
 		n++;
-		(void)snprintf(record, sizeof(record), "%07ld\n", n % 10000000);
+		(void)snprintf(record, sizeof(record), "%07lu\n", (unsigned long)n % 10000000);
 		if (pwrite(fd, record, 8, end) != 8 || fsync(fd)) {
 			perror("seqwriter");
 			return 1;
