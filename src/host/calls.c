@@ -160,7 +160,7 @@ static int64_t dispatch(struct via_call *call)
 		return 0;
 	case VIA_DOOR_NOTE:
 		__atomic_or_fetch(&call->peer->flags,
-				  (unsigned int)request->arg[0] & VIA_DOOR_FLAG_VMM,
+				  (unsigned int)request->arg[0] & VIA_DOOR_FLAGS,
 				  __ATOMIC_RELAXED);
 		return 0;
 	default:

@@ -58,7 +58,9 @@
 #define VIA_DOOR_MAX_MAPPINGS 4096u
 
 /* via_door_hello.flags, and arg[0] of VIA_DOOR_NOTE. */
-#define VIA_DOOR_FLAG_VMM (1u << 0) /* a QEMU, or has opened /dev/kvm */
+#define VIA_DOOR_FLAG_VMM (1u << 0) /* a QEMU */
+#define VIA_DOOR_FLAG_KVM (1u << 1) /* has opened /dev/kvm */
+#define VIA_DOOR_FLAGS (VIA_DOOR_FLAG_VMM | VIA_DOOR_FLAG_KVM)
 
 /* Client to host, first message. */
 struct via_door_hello {

@@ -128,13 +128,16 @@ void via_peer_sample(struct via_peer *peer, bool caps)
 void via_peer_init_caller(struct via_peer *peer, const struct via_caller_ops *ops,
 			  struct via_caller *caller)
 {
+	unsigned int flags = __atomic_load_n(&peer->flags, __ATOMIC_RELAXED);
+
 	*caller = (struct via_caller){
 		.ops = ops,
 		.mm = peer->mm,
 		.pid = peer->pid,
 		.uid = peer->uid,
 		.caps = __atomic_load_n(&peer->caps, __ATOMIC_RELAXED),
-		.is_vmm = __atomic_load_n(&peer->flags, __ATOMIC_RELAXED) & VIA_DOOR_FLAG_VMM,
+		.is_vmm = flags & (VIA_DOOR_FLAG_VMM | VIA_DOOR_FLAG_KVM),
+		.has_kvm = flags & VIA_DOOR_FLAG_KVM,
 	};
 }
 
@@ -313,7 +316,7 @@ int via_peer_join(struct via_host *host, int sock, const struct via_door_hello *
 	r = find_or_make(host, sock, &cred, hello->cookie, &peer);
 	if (r)
 		return r;
-	__atomic_or_fetch(&peer->flags, hello->flags & VIA_DOOR_FLAG_VMM, __ATOMIC_RELAXED);
+	__atomic_or_fetch(&peer->flags, hello->flags & VIA_DOOR_FLAGS, __ATOMIC_RELAXED);
 	*ret_peer = peer;
 	return 0;
 }

@@ -426,11 +426,11 @@ int64_t via_call_simple(uint32_t op, uint64_t id, uint64_t a0, uint64_t a1, uint
 	return via_call(&call);
 }
 
-void via_client_note_vmm(void)
+void via_client_note_kvm(void)
 {
-	uint32_t before = __atomic_fetch_or(&process_flags, VIA_DOOR_FLAG_VMM, __ATOMIC_RELAXED);
+	uint32_t before = __atomic_fetch_or(&process_flags, VIA_DOOR_FLAG_KVM, __ATOMIC_RELAXED);
 
 	/* A process that has not called yet says it with its first hello. */
-	if (!(before & VIA_DOOR_FLAG_VMM) && __atomic_load_n(&the_pool, __ATOMIC_ACQUIRE))
-		via_call_simple(VIA_DOOR_NOTE, 0, VIA_DOOR_FLAG_VMM, 0, 0, 0);
+	if (!(before & VIA_DOOR_FLAG_KVM) && __atomic_load_n(&the_pool, __ATOMIC_ACQUIRE))
+		via_call_simple(VIA_DOOR_NOTE, 0, VIA_DOOR_FLAG_KVM, 0, 0, 0);
 }

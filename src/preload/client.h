@@ -35,8 +35,8 @@ int64_t via_call(struct via_call *call);
 int64_t via_call_simple(uint32_t op, uint64_t id, uint64_t a0, uint64_t a1, uint64_t a2,
 			uint64_t a3);
 
-/* This process is a VMM: tells the host now or with the next connection. */
-void via_client_note_vmm(void);
+/* This process has opened /dev/kvm: tells the host now or with the next connection. */
+void via_client_note_kvm(void);
 
 /*
  * A number that changes when this address space becomes a forked child's:

@@ -30,7 +30,7 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
 	if (fd >= 0) {
 		via_fd_forget(fd);
 		if (path[0] == '/' && strcmp(path, "/dev/kvm") == 0)
-			via_client_note_vmm();
+			via_client_note_kvm();
 	}
 	return fd;
 }

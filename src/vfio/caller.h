@@ -40,7 +40,8 @@ struct via_caller {
 	pid_t pid;
 	uid_t uid;
 	unsigned int caps;
-	bool is_vmm; /* has /dev/kvm open or is a QEMU: registers are offered without MMAP */
+	bool is_vmm;  /* a guest may run on its mappings: registers are offered without MMAP */
+	bool has_kvm; /* has opened /dev/kvm: doorbells neither, see via_area_offered() */
 };
 
 /* The one place where arguments are copied. All return 0 or -EFAULT. */

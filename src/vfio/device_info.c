@@ -33,10 +33,11 @@ bool via_area_offered(const struct via_vfio *vfio, const struct via_caller *call
 		break;
 	}
 	/*
-	 * A VMM's guest runs on the mapping itself: neither a trap nor the
-	 * write protection that watches a doorbell can be served there.
+	 * Under KVM the guest writes through page tables of the kernel's, and a
+	 * fault of the kernel on a watched doorbell cannot be served from user
+	 * space. Under software emulation the store is the program's own.
 	 */
-	return kind == VIA_AREA_MEMORY || (kind == VIA_AREA_DOORBELL && !caller->is_vmm);
+	return kind == VIA_AREA_MEMORY || (kind == VIA_AREA_DOORBELL && !caller->has_kvm);
 }
 
 long via_device_get_info(struct via_device_file *df, struct via_caller *caller, uint64_t arg)

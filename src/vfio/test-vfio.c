@@ -671,22 +671,24 @@ static void areas_that_are_offered(void **state)
 {
 	static const struct {
 		struct via_vfio_config config;
-		bool is_vmm;
+		bool is_vmm, has_kvm;
 		uint64_t first;
 	} cases[] = {
-		{{VIA_PROFILE_FULL, VIA_BARS_AUTO}, false, 0},
-		{{VIA_PROFILE_FULL, VIA_BARS_AUTO}, true, 0x2000},
-		{{VIA_PROFILE_FULL, VIA_BARS_TRAP}, true, 0},
-		{{VIA_PROFILE_FULL, VIA_BARS_IO}, false, 0x1000},
-		{{VIA_PROFILE_FULL, VIA_BARS_IO}, true, 0x2000},
-		{{VIA_PROFILE_LINUX, VIA_BARS_AUTO}, true, 0},
-		{{VIA_PROFILE_LINUX, VIA_BARS_IO}, false, 0x1000},
+		{{VIA_PROFILE_FULL, VIA_BARS_AUTO}, false, false, 0},
+		{{VIA_PROFILE_FULL, VIA_BARS_AUTO}, true, false, 0x1000},
+		{{VIA_PROFILE_FULL, VIA_BARS_AUTO}, true, true, 0x2000},
+		{{VIA_PROFILE_FULL, VIA_BARS_TRAP}, true, true, 0},
+		{{VIA_PROFILE_FULL, VIA_BARS_IO}, false, false, 0x1000},
+		{{VIA_PROFILE_FULL, VIA_BARS_IO}, true, true, 0x2000},
+		{{VIA_PROFILE_LINUX, VIA_BARS_AUTO}, true, true, 0},
+		{{VIA_PROFILE_LINUX, VIA_BARS_IO}, false, false, 0x1000},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct machine *m = machine_new(&cases[i].config);
 
 		m->tc.caller.is_vmm = cases[i].is_vmm;
+		m->tc.caller.has_kvm = cases[i].has_kvm;
 		check_sparse(m, cases[i].first);
 	}
 }
