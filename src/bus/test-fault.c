@@ -35,8 +35,8 @@ static void *test_aligned_alloc(size_t align, size_t size)
 #define malloc test_malloc
 #define calloc test_calloc
 #define aligned_alloc test_aligned_alloc
-#include "claims.c"
-#include "view.c"
+#include "bus/claims.c"
+#include "bus/view.c"
 #undef malloc
 #undef calloc
 #undef aligned_alloc

@@ -32,10 +32,10 @@ static void *test_reallocarray(void *p, size_t n, size_t size)
 #define malloc test_malloc
 #define calloc test_calloc
 #define reallocarray test_reallocarray
-#include "index.c"
-#include "ioas.c"
-#include "type1.c"
-#include "../memory/store.c"
+#include "iommu/index.c"
+#include "iommu/ioas.c"
+#include "iommu/type1.c"
+#include "memory/store.c"
 #undef malloc
 #undef calloc
 #undef reallocarray

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Programs that are unkind to the shim, on purpose or by nature.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+BDF=0000:00:01.0
+run=("$VIADUCT" run --device "edu,addr=$BDF,group=1")
+
+for bars in trap auto; do
+	"${run[@]}" --bars=$bars -- "$BUILD/tests/e2e/shim" 1 $BDF >"$WORKDIR/out" 2>&1
+	status=$?
+	while read -r line; do
+		case $line in
+		"ok "*) ok "--bars=$bars: ${line#ok * - }" ;;
+		"not ok "*) not_ok "--bars=$bars: ${line#not ok * - }" "$WORKDIR/out" ;;
+		esac
+	done <"$WORKDIR/out"
+	[ $status = 0 ] || not_ok "--bars=$bars: status $status" "$WORKDIR/out"
+done
+
+truncate -s 1M "$WORKDIR/disk.img"
+CALLS=${CALLS:-100000}
+for mode in "" --bars=io --in-process; do
+	# shellcheck disable=SC2086 # no mode is no argument
+	check "$CALLS random calls with bad pointers ${mode:-(default)}" \
+		"${run[@]}" $mode --device "nvme,image=$WORKDIR/disk.img,addr=0000:00:02.0,group=2" -- "$BUILD/tests/e2e/hostile" 1 $BDF "$CALLS"
+done
+if settled >"$WORKDIR/left"; then ok "nothing is left behind"; else not_ok "left behind" "$WORKDIR/left"; fi
