@@ -134,6 +134,8 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 		cli_error("%s", err.text);
 		_exit(CLI_OURS);
 	}
+	if (view.mounted)
+		(void)rmdir(c->fallback);
 	ssize_t n = read(c->gate, socket, sizeof(socket) - 1);
 
 	if (n <= 0 && !c->l->in_process)
@@ -324,6 +326,7 @@ int launch_program(const struct launch *l)
 		cli_error("%s", err.text);
 		return CLI_OURS;
 	}
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (pipe2(events, O_CLOEXEC) || (host = fork()) < 0) {
 		cli_error("cannot start the host process: %s", strerror(errno));
 		(void)rmdir(fallback);

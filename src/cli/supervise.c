@@ -75,6 +75,31 @@ static void forward(int fd, pid_t program)
 	(void)kill(program, (int)si.ssi_signo);
 }
 
+/* The program is ours now, as the nearest subreaper: it may still end in its own way. */
+static int without_host(int sigfd, pid_t host, pid_t program)
+{
+	struct pollfd p = {.fd = sigfd, .events = POLLIN};
+	int status = 0;
+
+	if (waitpid(host, &status, 0) == host && WIFEXITED(status) && !program)
+		return WEXITSTATUS(status);
+	cli_error("the host process died (%s %d); the program has lost its devices",
+		  WIFSIGNALED(status) ? "signal" : "status",
+		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (!program)
+		return CLI_OURS;
+	for (;;) {
+		pid_t pid = waitpid(program, &status, WNOHANG);
+
+		if (pid == program)
+			return end_like(status);
+		if (pid < 0)
+			return CLI_OURS;
+		if (poll(&p, 1, -1) > 0)
+			forward(sigfd, program);
+	}
+}
+
 int supervise_program(int events, pid_t host)
 {
 	int sigfd = signal_fd();
@@ -100,14 +125,7 @@ int supervise_program(int events, pid_t host)
 			return end_like(e.status);
 	}
 	/* The pipe closed without an end: the host died, or never started the program. */
-	int status = 0;
-
-	if (waitpid(host, &status, 0) == host && WIFEXITED(status) && !program)
-		return WEXITSTATUS(status);
-	cli_error("the host process died (%s %d); the program has lost its devices",
-		  WIFSIGNALED(status) ? "signal" : "status",
-		  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	return CLI_OURS;
+	return without_host(sigfd, host, program);
 }
 
 int supervise_child(int events, pid_t program)

@@ -34,7 +34,7 @@ run_and_kill() {
 	host=$(pgrep -P "$supervisor" -x viaduct-host)
 	[ -n "$host" ] && kill -KILL "$host"
 	# The guest has lost its disk; so must we of it, or it would wait for ever.
-	pkill -KILL -f "file:$console" 2>/dev/null
+	pkill -KILL -f "^qemu-system-x86_64.*file:$console" 2>/dev/null
 	wait "$supervisor" 2>/dev/null
 	return 0
 }

@@ -51,14 +51,19 @@ same() {
 	fi
 }
 
-# What a run must not leave behind: processes, sockets, mounts, shared memory, directories, locks.
+# What a run must not leave behind: processes (and with them sockets, mounts and locks), shared
+# memory, directories. Only what this script started counts.
+export VIADUCT_E2E=$WORKDIR TMPDIR=$WORKDIR/tmp
+mkdir -m 1777 "$TMPDIR"
 leftovers() {
-	pgrep -x viaduct-host
-	grep -o '@viaduct[^ ]*' /proc/net/unix
-	grep -E ' /sys/.*viaduct| viaduct ' /proc/self/mountinfo
-	ls -d /dev/shm/viaduct* "${TMPDIR:-/tmp}"/viaduct-?????? 2>/dev/null
+	local p
+	for p in $(pgrep -x viaduct-host; pgrep -x viaduct); do
+		{ tr "\0" "\n" <"/proc/$p/environ"; } 2>/dev/null | grep -qx "VIADUCT_E2E=$WORKDIR" && echo "process $p: $(tr '\0' ' ' <"/proc/$p/cmdline")"
+	done
+	find "$TMPDIR" /dev/shm -newer "$WORKDIR/start" -name 'viaduct*' 2>/dev/null
 	true
 }
+: >"$WORKDIR/start"
 settled() { # waits up to two seconds for asynchronous ends
 	local i
 	for i in $(seq 20); do
