@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A function for the fuzz targets, with the capabilities that an input
+ * chooses. Its registers do to the library what models do: messages, the
+ * interrupt line, DMA both ways, work for the device's thread. Making one is
+ * slow, so each kind is made once and an input begins with its first open.
+ */
+#ifndef VIA_TESTS_FUZZ_FUNCTION_H
+#define VIA_TESTS_FUZZ_FUNCTION_H
+
+#include "fuzz.h"
+
+#include "device/device.h"
+
+enum function_bits {
+	FUNCTION_EXPRESS = 1 << 0, /* and power management */
+	FUNCTION_MSI = 1 << 1,
+	FUNCTION_MSI_LARGE = 1 << 2, /* 64-bit address, mask bits */
+	FUNCTION_MSIX = 1 << 3,
+	FUNCTION_BAR_64 = 1 << 4,
+	FUNCTION_NO_PIN = 1 << 5,
+	FUNCTION_KINDS = 1 << 6,
+};
+
+/* Registers of BAR 0. */
+enum {
+	FUNCTION_REG_TRIGGER = 0x00, /* write: send this message */
+	FUNCTION_REG_LEVEL = 0x08,   /* bit 0: the line */
+	FUNCTION_REG_KICK = 0x10,    /* write: work */
+	FUNCTION_REG_READ = 0x18,    /* write: read 64 bytes of memory there */
+	FUNCTION_REG_WRITE = 0x20,   /* write: write them back there */
+};
+
+struct function {
+	struct via_device_desc desc;
+	uint64_t level;
+	uint8_t bytes[64];
+};
+
+static inline uint64_t function_read(struct via_device *dev, void *model, unsigned int bar,
+				     uint64_t offset, unsigned int size)
+{
+	struct function *f = model;
+
+	return bar == 0 && offset == FUNCTION_REG_LEVEL ? f->level : offset;
+}
+
+static inline void function_write(struct via_device *dev, void *model, unsigned int bar,
+				  uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct function *f = model;
+
+	if (bar != 0)
+		return;
+	switch (offset) {
+	case FUNCTION_REG_TRIGGER:
+		via_irq_trigger(dev, (unsigned int)value);
+		break;
+	case FUNCTION_REG_LEVEL:
+		f->level = value & 1;
+		via_irq_set_level(dev, f->level);
+		break;
+	case FUNCTION_REG_KICK:
+		via_device_kick(dev, value);
+		break;
+	case FUNCTION_REG_READ:
+		(void)via_dma_read(via_device_dma(dev), value, f->bytes, sizeof(f->bytes));
+		break;
+	case FUNCTION_REG_WRITE:
+		(void)via_dma_write(via_device_dma(dev), value, f->bytes, sizeof(f->bytes));
+		break;
+	default:
+		break;
+	}
+}
+
+static inline bool function_doorbell(struct via_device *dev, void *model, unsigned int bar)
+{
+	return false;
+}
+
+static inline void function_work(struct via_device *dev, void *model, uint64_t events)
+{
+	via_irq_trigger(dev, (unsigned int)(events & 3));
+}
+
+static inline void function_reset(struct via_device *dev, void *model, enum via_reset kind)
+{
+	struct function *f = model;
+
+	f->level = 0;
+	via_irq_set_level(dev, false);
+}
+
+static inline struct via_device *function_new(unsigned int bits)
+{
+	static const struct via_area areas[] = {
+		{0x0000, 0x1000, VIA_AREA_REGISTER},
+		{0x1000, 0x1000, VIA_AREA_DOORBELL},
+		{0x2000, 0x2000, VIA_AREA_MEMORY},
+	};
+	static const struct via_device_ops ops = {
+		.read = function_read,
+		.write = function_write,
+		.doorbell = function_doorbell,
+		.work = function_work,
+		.reset = function_reset,
+		.free = free,
+	};
+	struct function *f = calloc(1, sizeof(*f));
+	struct via_error err = {0};
+	struct via_device *dev;
+
+	FUZZ_CHECK(f);
+	f->desc = (struct via_device_desc){
+		.name = "function",
+		.ident = {.vendor = 0x1af4,
+			  .device = 0x10f0,
+			  .class_code = 0x010802,
+			  .interrupt_pin = bits & FUNCTION_NO_PIN ? 0 : 1},
+		.bars =
+			{
+				[0] = {.size = 0x4000,
+				       .flags = bits & FUNCTION_BAR_64 ? VIA_BAR_MEM64 : 0,
+				       .areas = areas,
+				       .n_areas = 3},
+				[2] = {.size = 0x2000},
+				[4] = {.size = 0x40, .flags = VIA_BAR_IO},
+			},
+		.power_management = bits & FUNCTION_EXPRESS,
+	};
+	if (bits & FUNCTION_MSI)
+		f->desc.msi = (struct via_pci_msi){.vectors = 4,
+						   .addr64 = bits & FUNCTION_MSI_LARGE,
+						   .maskable = bits & FUNCTION_MSI_LARGE};
+	if (bits & FUNCTION_MSIX)
+		f->desc.msix = (struct via_pci_msix){
+			.vectors = 5, .table_bar = 2, .pba_bar = 2, .pba_offset = 0x1000};
+	f->desc.express.present = bits & FUNCTION_EXPRESS;
+	if (via_device_new(&f->desc, &ops, f, &err, &dev) < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	return dev;
+}
+
+/* The one of this kind; closed. */
+static inline struct via_device *function_get(unsigned int bits)
+{
+	static struct via_device *made[FUNCTION_KINDS];
+
+	bits %= FUNCTION_KINDS;
+	if (!made[bits])
+		made[bits] = function_new(bits);
+	return made[bits];
+}
+
+#endif
