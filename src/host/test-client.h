@@ -33,7 +33,7 @@ struct client {
 	int sock;
 	struct via_door_slot *slot;
 	struct via_door_spin spin;
-	bool die_in_upcall, exit_when_lost;
+	bool die_in_upcall, mute_in_upcall, exit_when_lost;
 	unsigned int upcalls;
 };
 
@@ -92,6 +92,29 @@ static inline int client_take_fd(struct client *client, bool cloexec)
 	return fd;
 }
 
+/* By a pipe, so that a bad address is an error. */
+static inline int client_copy(struct client *client, bool write_there, uint64_t addr, size_t len)
+{
+	uint8_t *from = client->slot->data, *to = (uint8_t *)(uintptr_t)addr;
+	int ends[2], r = 0;
+
+	if (!write_there) {
+		from = to;
+		to = client->slot->data;
+	}
+	CHECK(pipe(ends) == 0);
+	for (size_t at = 0; !r && at < len;) {
+		ssize_t n = write(ends[1], from + at, len - at < 4096 ? len - at : 4096);
+
+		if (n <= 0 || read(ends[0], to + at, (size_t)n) != n)
+			r = -EFAULT;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return r;
+}
+
 static inline void client_answer(struct client *client)
 {
 	struct via_door_slot *slot = client->slot;
@@ -101,6 +124,8 @@ static inline void client_answer(struct client *client)
 	client->upcalls++;
 	if (client->die_in_upcall)
 		raise(SIGKILL);
+	if (client->mute_in_upcall)
+		raise(SIGSTOP);
 	switch (slot->upcall.op) {
 	case VIA_DOOR_GET_FD:
 		if (fcntl((int)arg[0], F_GETFD) < 0) {
@@ -112,6 +137,12 @@ static inline void client_answer(struct client *client)
 		break;
 	case VIA_DOOR_PUT_FD:
 		answer.result = client_take_fd(client, arg[0]);
+		break;
+	case VIA_DOOR_READ_MEM:
+	case VIA_DOOR_WRITE_MEM:
+		CHECK(arg[1] <= VIA_DOOR_DATA_SIZE);
+		answer.result = client_copy(client, slot->upcall.op == VIA_DOOR_WRITE_MEM, arg[0],
+					    arg[1]);
 		break;
 	default:
 		answer.result = -ENOSYS;

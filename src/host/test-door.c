@@ -10,6 +10,8 @@
 #include "memory/guard.h"
 
 #include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -17,6 +19,7 @@
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -414,6 +417,14 @@ static void run_busy(void)
 	}
 }
 
+static void run_mute(void)
+{
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK((group = client_open(&client, GROUP, true, &group_fd)) > 0);
+	client.mute_in_upcall = true;
+	client_ioctl(&client, group, VIA_VFIO_GROUP_SET_CONTAINER, &container_fd);
+}
+
 static void run_die_in_upcall(void)
 {
 	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
@@ -426,7 +437,7 @@ static void run_die_in_upcall(void)
 static void run_garbage(const char *name, unsigned int seed)
 {
 	srandom(seed);
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < 30; i++) {
 		struct client victim;
 		uint64_t *words;
 
@@ -449,7 +460,7 @@ static void run_garbage(const char *name, unsigned int seed)
 				      random() % 4 ? VIA_DOOR_REQUEST : (uint32_t)random());
 			if (random() % 2)
 				(void)via_door_wait(&victim.slot->state, VIA_DOOR_REQUEST,
-						    &victim.spin, 1000000);
+						    &victim.spin, 200000);
 		}
 		client_disconnect(&victim);
 	}
@@ -541,6 +552,8 @@ static int program(int argc, char **argv)
 		run_busy();
 	else if (strcmp(what, "die-in-upcall") == 0)
 		run_die_in_upcall();
+	else if (strcmp(what, "mute") == 0)
+		run_mute();
 	else if (strcmp(what, "garbage") == 0)
 		run_garbage(name, (unsigned int)number);
 	else if (strcmp(what, "many") == 0)
@@ -829,6 +842,45 @@ static void outlives_a_death_in_an_upcall(void **state)
 	assert_clean(fixture);
 }
 
+/* A program that stops where we wait for it holds up nobody else, and not the end. */
+static void waits_for_nobody(void **state)
+{
+	struct fixture *fixture = *state;
+	pid_t pid = start(fixture, "mute", -1);
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	finish(start(fixture, "open", -1), 0);
+	kill(pid, SIGKILL);
+	finish(pid, SIGKILL);
+	finish(start(fixture, "close", -1), 0);
+	assert_clean(fixture);
+	/* The same, with the host ending first. */
+	pid = start(fixture, "mute", -1);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	via_host_free(fixture->host);
+	kill(pid, SIGKILL);
+	finish(pid, SIGKILL);
+	start_host(fixture);
+}
+
+/* Where the kernel does not let us at a program's memory, it copies itself. */
+static void asks_for_memory(void **state)
+{
+	struct fixture *fixture = *state;
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execl("/proc/self/exe", "program", "refused", "-", NULL);
+		_exit(127);
+	}
+	(void)fixture;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void outlives_garbage(void **state)
 {
 	struct fixture *fixture = *state;
@@ -927,6 +979,33 @@ static void explains_a_bad_specification(void **state)
 	assert_int_equal(via_host_add_device(fixture->host, "edu", NULL), 0);
 }
 
+/* A host of its own that may not use process_vm_readv and process_vm_writev. */
+static int refused(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_writev, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+	static const char *const scenarios[] = {"upcalls", "transfer", "memory"};
+	struct fixture fixture;
+
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+	start_host(&fixture);
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+		int status;
+		pid_t pid = start(&fixture, scenarios[i], -1);
+
+		CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	}
+	via_host_free(fixture.host);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -945,6 +1024,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sees_the_drop_in_flight),
 		cmocka_unit_test(cleans_up_after_kills),
 		cmocka_unit_test(outlives_a_death_in_an_upcall),
+		cmocka_unit_test(waits_for_nobody),
+		cmocka_unit_test(asks_for_memory),
 		cmocka_unit_test(outlives_garbage),
 		cmocka_unit_test(refuses_a_bad_hello),
 		cmocka_unit_test(ends_with_programs_running),
@@ -953,6 +1034,8 @@ int main(int argc, char **argv)
 
 	/* A program in which something fails must not take the test with it. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc > 2 && strcmp(argv[1], "refused") == 0)
+		return refused();
 	if (argc > 2)
 		return program(argc, argv);
 	return cmocka_run_group_tests_name("the door", tests, setup, teardown);
