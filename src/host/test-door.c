@@ -417,6 +417,17 @@ static void run_busy(void)
 	}
 }
 
+/* Descriptors on their way to the host that would keep themselves open. */
+static void run_hold(void)
+{
+	char byte = 0;
+
+	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
+	CHECK(via_door_send(container_fd, &byte, 1, container_fd, MSG_DONTWAIT) == -EPIPE);
+	CHECK(via_door_send(client.sock, &byte, 1, client.sock, MSG_DONTWAIT) == 0);
+	CHECK(via_door_send(client.sock, &byte, 1, container_fd, MSG_DONTWAIT) == 0);
+}
+
 static void run_mute(void)
 {
 	CHECK((container = client_open(&client, "vfio/vfio", true, &container_fd)) > 0);
@@ -552,6 +563,8 @@ static int program(int argc, char **argv)
 		run_busy();
 	else if (strcmp(what, "die-in-upcall") == 0)
 		run_die_in_upcall();
+	else if (strcmp(what, "hold") == 0)
+		run_hold();
 	else if (strcmp(what, "mute") == 0)
 		run_mute();
 	else if (strcmp(what, "garbage") == 0)
@@ -842,6 +855,11 @@ static void outlives_a_death_in_an_upcall(void **state)
 	assert_clean(fixture);
 }
 
+static void lets_nothing_hold_itself(void **state)
+{
+	run(state, "hold");
+}
+
 /* A program that stops where we wait for it holds up nobody else, and not the end. */
 static void waits_for_nobody(void **state)
 {
@@ -1024,6 +1042,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sees_the_drop_in_flight),
 		cmocka_unit_test(cleans_up_after_kills),
 		cmocka_unit_test(outlives_a_death_in_an_upcall),
+		cmocka_unit_test(lets_nothing_hold_itself),
 		cmocka_unit_test(waits_for_nobody),
 		cmocka_unit_test(asks_for_memory),
 		cmocka_unit_test(outlives_garbage),
