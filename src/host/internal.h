@@ -88,6 +88,7 @@ struct via_host {
 	unsigned int n_peers;
 	struct via_conn *conns;
 	unsigned int n_slots; /* connections with a slot thread */
+	uint64_t n_ended; /* atomic; connections that have closed all that they held */
 	struct via_id_table files;
 	struct via_hosted_file *buckets[VIA_FILE_BUCKETS];
 	unsigned int n_files; /* published and not yet released */

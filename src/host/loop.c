@@ -99,15 +99,12 @@ static bool dead_left(struct via_host *host, bool waiting_too)
 	return false;
 }
 
-/* True when nothing had to be waited for. */
-static bool wait_for_dead(struct via_host *host, bool waiting_too)
+static void wait_for_dead(struct via_host *host, bool waiting_too)
 {
 	struct timespec limit;
-	bool nothing;
 
 	pthread_mutex_lock(&host->lock);
-	nothing = !dead_left(host, waiting_too);
-	if (!nothing) {
+	if (dead_left(host, waiting_too)) {
 		(void)clock_gettime(CLOCK_MONOTONIC, &limit);
 		limit.tv_sec += SETTLE_SECONDS;
 		while (dead_left(host, waiting_too))
@@ -115,14 +112,16 @@ static bool wait_for_dead(struct via_host *host, bool waiting_too)
 				break;
 	}
 	pthread_mutex_unlock(&host->lock);
-	return nothing;
 }
 
 static void settle(struct via_host *host, bool waiting_too)
 {
+	uint64_t ended = __atomic_load_n(&host->n_ended, __ATOMIC_ACQUIRE);
+
 	look_for_events(host);
-	/* What a connection held is closed with it: look again. */
-	if (!wait_for_dead(host, waiting_too))
+	wait_for_dead(host, waiting_too);
+	/* What a connection held was closed with it, perhaps after we looked. */
+	if (__atomic_load_n(&host->n_ended, __ATOMIC_ACQUIRE) != ended)
 		look_for_events(host);
 	via_reap_run(host);
 }

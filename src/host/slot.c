@@ -208,6 +208,8 @@ static void *serve_main(void *cookie)
 	(void)close(conn->source.fd);
 	/* Counted until nothing of it is left. */
 	deinit_conn(conn);
+	/* Release: the close above; pairs with settle(). */
+	__atomic_add_fetch(&host->n_ended, 1, __ATOMIC_ACQ_REL);
 	pthread_mutex_lock(&host->lock);
 	unlink_conn(conn);
 	host->n_slots--;
