@@ -144,7 +144,8 @@ static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t
 	uint64_t addr = 0;
 	int r = 0;
 
-	if (!alive(remote))
+	/* Another process with the same pid gets nothing; and what it gave is nobody's data. */
+	if (write && !alive(remote))
 		return -ESRCH;
 	while (!r) {
 		piece = next_piece(&from, &to, &addr);
@@ -165,8 +166,7 @@ static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t
 		bytes += piece.iov_len;
 		n++;
 	}
-	/* What another process with the same pid gave or took is nobody's data. */
-	return r || alive(remote) ? r : -ESRCH;
+	return r || write || alive(remote) ? r : -ESRCH;
 }
 
 static int remote_readv(struct via_mm *mm, const struct iovec *local, size_t n_local,
