@@ -8,6 +8,7 @@
  */
 #include "host/internal.h"
 
+#include "base/thread.h"
 #include "device/device.h"
 
 #include <errno.h>
@@ -94,6 +95,7 @@ static void *guard_main(void *cookie)
 	struct via_host *host = cookie;
 	bool stop = false;
 
+	via_thread_prompt();
 	while (!stop) {
 		struct epoll_event event;
 

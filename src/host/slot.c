@@ -6,6 +6,7 @@
 #include "host/internal.h"
 
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -198,6 +199,7 @@ static void *serve_main(void *cookie)
 	struct via_conn *conn = cookie;
 	struct via_host *host = conn->host;
 
+	via_thread_prompt();
 	serve(conn);
 	via_door_post(&conn->slot->state, VIA_DOOR_CLOSED);
 	(void)shutdown(conn->source.fd, SHUT_RDWR);
