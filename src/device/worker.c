@@ -3,10 +3,14 @@
  * The device's thread: work that a model asked for, descriptors that it
  * watches, resample eventfds, and doorbells.
  *
- * Doorbells in mapped memory are polled while they are busy. After POLL_NS
+ * Doorbells in mapped memory are polled while they are busy. After a while
  * without news every mapping is asked to report its next write, the doorbells
  * are looked at once more (a write may have come before the last mapping was
- * armed), and the thread sleeps.
+ * armed), and the thread sleeps. How long a while is learned from the time
+ * between doorbells: it covers the next one if that comes within POLL_MAX_NS,
+ * since arming, the writer's fault and two wake-ups cost about as much as half
+ * of that; it is short when doorbells come seldom, so that polling for them
+ * costs little.
  *
  * Going to sleep: asleep := true, then look at what would wake it; waking:
  * leave the news, then look at asleep. Both are sequentially consistent, so
@@ -15,8 +19,10 @@
 #include "device/internal.h"
 
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -24,7 +30,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POLL_NS 50000u
+#define POLL_MIN_NS 50000u
+#define POLL_MAX_NS 500000u
+/* Polls before others of this CPU get their turn: it may be they who ring next. */
+#define POLLS_PER_YIELD 8u
+/* Turns of others before the descriptors are looked at. */
+#define YIELDS_PER_LOOK 8u
 #define UNARMED_SLEEP_MS 1
 
 static uint64_t now_ns(void)
@@ -138,36 +149,75 @@ static bool stop_polling(struct via_device *dev)
 	return !ret;
 }
 
+/* When to poll; the worker thread's own. */
+struct polling {
+	bool on;
+	uint64_t window;      /* ns without a doorbell until it ends */
+	uint64_t last;	      /* when the last doorbell was seen */
+	uint64_t quiet_since; /* or something else to do */
+	unsigned int rounds;
+};
+
+/* The window follows the longest time between doorbells of late. */
+static void saw_doorbell(struct polling *p)
+{
+	uint64_t now = now_ns(), gap = now - p->last;
+
+	if (gap > POLL_MAX_NS) {
+		p->window /= 2;
+	} else {
+		p->window -= p->window / 16;
+		if (p->window < 2 * gap)
+			p->window = 2 * gap;
+	}
+	if (p->window < POLL_MIN_NS)
+		p->window = POLL_MIN_NS;
+	if (p->window > POLL_MAX_NS)
+		p->window = POLL_MAX_NS;
+	p->last = p->quiet_since = now;
+}
+
+/* Between two polls. */
+static void pause_polling(struct via_device *dev, struct polling *p)
+{
+	if (++p->rounds % POLLS_PER_YIELD)
+		return;
+	(void)sched_yield();
+	if (p->rounds % (POLLS_PER_YIELD * YIELDS_PER_LOOK) == 0)
+		look(dev, 0);
+}
+
 static void *worker_main(void *arg)
 {
 	struct via_device *dev = arg;
 	struct via_worker *w = &dev->worker;
-	bool polling = false;
-	uint64_t quiet_since = 0;
+	struct polling p = {.window = POLL_MIN_NS};
 
+	via_thread_prompt();
 	while (!__atomic_load_n(&w->stop, __ATOMIC_SEQ_CST)) {
-		bool busy = run_work(dev), armed = true;
+		bool armed = true;
 
+		if (run_work(dev))
+			p.quiet_since = now_ns();
 		if (__atomic_exchange_n(&w->rung, false, __ATOMIC_SEQ_CST)) {
 			via_guards_disarm(dev);
-			polling = busy = true;
+			p.on = true;
+			p.quiet_since = now_ns();
 		}
-		if (polling && via_doorbells_poll(dev))
-			busy = true;
-		if (busy)
-			quiet_since = now_ns();
-		if (polling && via_guards_present(dev) && now_ns() - quiet_since < POLL_NS) {
-			look(dev, 0);
+		if (p.on && via_doorbells_poll(dev))
+			saw_doorbell(&p);
+		if (p.on && via_guards_present(dev) && now_ns() - p.quiet_since < p.window) {
+			pause_polling(dev, &p);
 			continue;
 		}
-		if (polling) {
+		if (p.on) {
 			armed = stop_polling(dev);
 			if (via_doorbells_poll(dev)) {
 				via_guards_disarm(dev);
-				quiet_since = now_ns();
+				saw_doorbell(&p);
 				continue;
 			}
-			polling = !armed;
+			p.on = !armed;
 		}
 		sleep_until_news(dev, armed ? -1 : UNARMED_SLEEP_MS);
 	}
