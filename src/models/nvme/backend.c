@@ -12,11 +12,14 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* Zeros are written in pieces of this size when the image has no better way. */
 #define ZERO_CHUNK ((size_t)64 << 10)
+/* What one command can read, and a page for its unaligned ends. */
+#define MAX_CACHED_PAGES 130
 
 struct via_nvme_backend {
 	int fd;
@@ -27,6 +30,7 @@ struct via_nvme_backend {
 	unsigned int in_flight;
 	struct via_nvme_io_list done;	  /* steps as the engine reported them */
 	struct via_nvme_io_list finished; /* whole operations */
+	const uint8_t *cache;		  /* the image mapped, or NULL */
 	void *zeros;			  /* ZERO_CHUNK bytes, page aligned */
 };
 
@@ -158,6 +162,41 @@ static int measure_image(struct via_nvme_backend *backend, const struct stat *st
 	return 0;
 }
 
+/* Address space only; without it reads go through the engine. */
+static void map_cache(struct via_nvme_backend *backend,
+		      const struct via_nvme_backend_config *config)
+{
+	void *p;
+
+	/* Of a file that is not ours to write, mincore() says that all is there. */
+	if (config->direct || config->hold_writes || config->readonly)
+		return;
+	p = mmap(NULL, backend->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, backend->fd, 0);
+	if (p != MAP_FAILED)
+		backend->cache = p;
+}
+
+static void unmap_cache(struct via_nvme_backend *backend)
+{
+	if (backend->cache)
+		munmap((void *)(uintptr_t)backend->cache, backend->size);
+}
+
+const void *via_nvme_backend_cached(const struct via_nvme_backend *backend, uint64_t offset,
+				    uint64_t len)
+{
+	unsigned char resident[MAX_CACHED_PAGES];
+	uint64_t first = offset & ~(uint64_t)4095, n = (offset + len - first + 4095) >> 12, i;
+
+	if (!backend->cache || n > MAX_CACHED_PAGES ||
+	    mincore((void *)(uintptr_t)(backend->cache + first), n << 12, resident) < 0)
+		return NULL;
+	for (i = 0; i < n; i++)
+		if (!(resident[i] & 1))
+			return NULL;
+	return backend->cache + offset;
+}
+
 static int start_engine(struct via_nvme_backend *backend,
 			const struct via_nvme_backend_config *config, struct via_error *err)
 {
@@ -211,6 +250,7 @@ int via_nvme_backend_open(const struct via_nvme_backend_config *config, struct v
 		goto close_image;
 	}
 	memset(backend->zeros, 0, ZERO_CHUNK);
+	map_cache(backend, config);
 	r = start_engine(backend, config, err);
 	if (r < 0)
 		goto free_zeros;
@@ -218,6 +258,7 @@ int via_nvme_backend_open(const struct via_nvme_backend_config *config, struct v
 	return 0;
 
 free_zeros:
+	unmap_cache(backend);
 	free(backend->zeros);
 close_image:
 	close(backend->fd);
@@ -233,6 +274,7 @@ void via_nvme_backend_close(struct via_nvme_backend *backend)
 	while (via_nvme_backend_wait(backend))
 		;
 	backend->engine.ops->free(backend->engine.object);
+	unmap_cache(backend);
 	free(backend->zeros);
 	close(backend->fd);
 	free(backend);

@@ -120,6 +120,13 @@ uint64_t via_nvme_backend_size(const struct via_nvme_backend *backend);
 size_t via_nvme_backend_alignment(const struct via_nvme_backend *backend);
 /* The kernel alone touches the buffers: they may be leased memory of another process. */
 bool via_nvme_backend_takes_leases(const struct via_nvme_backend *backend);
+/*
+ * The bytes of the image where they lie in the host's page cache, read-only, or
+ * NULL when not all of them are there now. Only to be copied from by system
+ * calls, which get an error where we would get a signal should the file shrink.
+ */
+const void *via_nvme_backend_cached(const struct via_nvme_backend *backend, uint64_t offset,
+				    uint64_t len);
 /* A descriptor that is readable when something may be reaped, or -1: reap after every kick. */
 int via_nvme_backend_event_fd(const struct via_nvme_backend *backend);
 
