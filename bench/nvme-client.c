@@ -180,7 +180,7 @@ static int wait_completion(struct queue *q)
 
 		if (waited > 20e9)
 			die("a command does not complete");
-		if (waited > 50e3)
+		if (waited > 10e3)
 			(void)sched_yield();
 		__builtin_ia32_pause();
 	}
