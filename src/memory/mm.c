@@ -44,7 +44,8 @@ static int self_copy(const struct iovec *local, size_t n_local, const struct iov
 		size_t r_left = remote[r].iov_len - r_done;
 		size_t n = l_left < r_left ? l_left : r_left;
 		char *good = (char *)local[l].iov_base + l_done;
-		char *bad = (char *)remote[r].iov_base + r_done;
+		/* A number from the program: null too, of which C has no sum. */
+		void *bad = (void *)((uintptr_t)remote[r].iov_base + r_done);
 		int rc = write ? via_guard_write(bad, good, n) : via_guard_read(good, bad, n);
 
 		if (rc)
