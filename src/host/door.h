@@ -62,6 +62,12 @@
 #define VIA_DOOR_FLAG_KVM (1u << 1) /* has opened /dev/kvm */
 #define VIA_DOOR_FLAGS (VIA_DOOR_FLAG_VMM | VIA_DOOR_FLAG_KVM)
 
+/* Memory of the program that only its shim may write. */
+struct via_door_keep_out {
+	uint64_t addr, len; /* len 0: none */
+};
+#define VIA_DOOR_N_KEEP_OUT 2u
+
 /* Client to host, first message. */
 struct via_door_hello {
 	uint32_t magic;
@@ -69,6 +75,11 @@ struct via_door_hello {
 	uint64_t cookie;
 	uint32_t tid;
 	uint32_t flags;
+	/*
+	 * The shim's own state, which in a kernel would not be the program's
+	 * memory: results and DMA that the program sends there are EFAULT.
+	 */
+	struct via_door_keep_out keep_out[VIA_DOOR_N_KEEP_OUT];
 };
 
 /* Host to client, answer to hello; on error 0 the slot's memfd comes with it. */

@@ -317,6 +317,7 @@ int via_peer_join(struct via_host *host, int sock, const struct via_door_hello *
 	if (r)
 		return r;
 	__atomic_or_fetch(&peer->flags, hello->flags & VIA_DOOR_FLAGS, __ATOMIC_RELAXED);
+	via_remote_mm_keep_out(peer->mm, hello->keep_out);
 	*ret_peer = peer;
 	return 0;
 }

@@ -22,6 +22,8 @@ struct via_remote_mm {
 	struct via_mm mm;
 	int pid_fd, proc_fd; /* constant */
 	bool gone;	     /* atomic */
+	/* Atomic, each word; every connection of a process says the same. */
+	struct via_door_keep_out keep_out[VIA_DOOR_N_KEEP_OUT];
 };
 
 static struct via_remote_mm *remote_of(struct via_mm *mm)
@@ -106,14 +108,31 @@ static struct iovec next_piece(struct cursor *local, struct cursor *remote, uint
 #define BATCH_PIECES 64
 #define BATCH_BYTES (1u << 30)
 
+static bool kept_out(struct via_remote_mm *remote, const struct iovec *there)
+{
+	uint64_t start = (uint64_t)(uintptr_t)there->iov_base, end = start + there->iov_len;
+
+	for (unsigned int i = 0; i < VIA_DOOR_N_KEEP_OUT; i++) {
+		uint64_t addr = __atomic_load_n(&remote->keep_out[i].addr, __ATOMIC_RELAXED);
+		uint64_t len = __atomic_load_n(&remote->keep_out[i].len, __ATOMIC_RELAXED);
+
+		if (len && start < addr + len && addr < end)
+			return true;
+	}
+	return false;
+}
+
 static int copy_batch(struct via_remote_mm *remote, bool write, const struct iovec *local,
 		      const struct iovec *there, size_t n)
 {
 	size_t want = 0;
 	ssize_t done;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (write && kept_out(remote, &there[i]))
+			return -EFAULT;
 		want += local[i].iov_len;
+	}
 	done = write ? process_vm_writev(remote->mm.pid, local, n, there, n, 0)
 		     : process_vm_readv(remote->mm.pid, local, n, there, n, 0);
 	if (done == (ssize_t)want)
@@ -359,6 +378,16 @@ int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm
 	remote->proc_fd = proc_fd;
 	*ret_mm = &remote->mm;
 	return 0;
+}
+
+void via_remote_mm_keep_out(struct via_mm *mm, const struct via_door_keep_out *ranges)
+{
+	struct via_remote_mm *remote = remote_of(mm);
+
+	for (unsigned int i = 0; i < VIA_DOOR_N_KEEP_OUT; i++) {
+		__atomic_store_n(&remote->keep_out[i].addr, ranges[i].addr, __ATOMIC_RELAXED);
+		__atomic_store_n(&remote->keep_out[i].len, ranges[i].len, __ATOMIC_RELAXED);
+	}
 }
 
 void via_remote_mm_gone(struct via_mm *mm)

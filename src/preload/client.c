@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "preload/client.h"
 
+#include "preload/arena.h"
 #include "preload/fdtable.h"
 #include "preload/inprocess.h"
 #include "preload/sys.h"
@@ -34,8 +35,6 @@ struct pool {
 	struct conn conn[VIA_DOOR_MAX_SLOTS];
 };
 
-/* Atomic, set once. */
-static struct pool *the_pool;
 /* Hidden descriptors of the pool, which a forked child has to close. Atomic; -1 or 0: none. */
 static int inherited[VIA_DOOR_MAX_SLOTS * 2];
 /* Atomic: VIA_DOOR_FLAG_* of this process. */
@@ -85,34 +84,34 @@ bool via_client_present(void)
 
 static struct pool *pool_get(void)
 {
-	struct pool *pool = __atomic_load_n(&the_pool, __ATOMIC_ACQUIRE), *expected = NULL;
-	size_t size = (sizeof(*pool) + 4095) & ~4095ul;
-	long p;
+	struct via_arena *arena = via_arena_get();
 
-	if (pool)
-		return pool;
-	p = via_sys(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		    0);
-	if (p < 0 && p >= -4095)
-		return NULL;
-	via_sys(SYS_madvise, p, size, MADV_WIPEONFORK);
-	pool = (struct pool *)p;
-	if (!__atomic_compare_exchange_n(&the_pool, &expected, pool, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
-		via_sys(SYS_munmap, p, size);
-		pool = expected;
-	}
-	return pool;
+	_Static_assert(sizeof(struct pool) <= VIA_ARENA_POOL, "room in the arena");
+	return arena ? (struct pool *)(void *)arena->pool : NULL;
+}
+
+/* Nothing at the place of n slots from i, but nothing of anybody else's either. */
+static void clear_slots(size_t i, size_t n)
+{
+	struct via_arena *arena = via_arena_get();
+
+	via_sys(SYS_mmap, arena->slots[i], n * VIA_ARENA_SLOT, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 static void close_inherited(void)
 {
+	bool any = false;
+
 	for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++) {
 		int fd = __atomic_exchange_n(&inherited[i], 0, __ATOMIC_ACQ_REL);
 
 		if (fd > 0)
 			via_fd_close_hidden(fd);
+		any |= fd > 0;
 	}
+	if (any)
+		clear_slots(0, VIA_DOOR_MAX_SLOTS);
 }
 
 uint64_t via_client_generation(void)
@@ -137,7 +136,7 @@ uint64_t via_client_generation(void)
 
 void via_client_after_fork(void)
 {
-	struct pool *pool = __atomic_load_n(&the_pool, __ATOMIC_ACQUIRE);
+	struct pool *pool = pool_get();
 
 	if (!pool)
 		return;
@@ -151,7 +150,7 @@ static void disconnect(struct pool *pool, struct conn *c)
 	size_t i = (size_t)(c - pool->conn);
 
 	if (c->slot)
-		via_sys(SYS_munmap, c->slot, VIA_DOOR_SLOT_SIZE);
+		clear_slots(i, 1);
 	__atomic_store_n(&inherited[2 * i], 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&inherited[2 * i + 1], 0, __ATOMIC_RELEASE);
 	if (c->sock > 0)
@@ -163,7 +162,7 @@ static void disconnect(struct pool *pool, struct conn *c)
 	__atomic_store_n(&c->use, NONE, __ATOMIC_RELEASE);
 }
 
-static int greet(struct conn *c, uint64_t cookie)
+static int greet(struct conn *c, uint64_t cookie, void *place)
 {
 	struct via_door_hello hello = {
 		.magic = VIA_DOOR_MAGIC,
@@ -178,6 +177,7 @@ static int greet(struct conn *c, uint64_t cookie)
 	int err, fd = -1;
 	long p;
 
+	via_arena_keep_out(hello.keep_out);
 	err = (int)via_sys(SYS_connect, c->sock, &door_addr, door_addr_len);
 	if (err)
 		return err;
@@ -203,11 +203,11 @@ static int greet(struct conn *c, uint64_t cookie)
 		return err;
 	}
 	c->memory = via_fd_hide(fd);
-	p = via_sys(SYS_mmap, NULL, VIA_DOOR_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		    c->memory, 0);
+	p = via_sys(SYS_mmap, place, VIA_DOOR_SLOT_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, c->memory, 0);
 	if (p < 0 && p >= -4095)
 		return (int)p;
-	via_sys(SYS_madvise, p, VIA_DOOR_SLOT_SIZE, MADV_DONTFORK);
+	via_sys(SYS_madvise, p, VIA_DOOR_SLOT_SIZE, MADV_DONTDUMP);
 	c->slot = (struct via_door_slot *)p;
 	return 0;
 }
@@ -226,7 +226,7 @@ static int make_connection(struct pool *pool, struct conn *c, uint64_t cookie)
 	c->spin = (struct via_door_spin){0};
 	c->sock = via_fd_hide((int)sock);
 	__atomic_store_n(&inherited[2 * i], c->sock, __ATOMIC_RELEASE);
-	err = greet(c, cookie);
+	err = greet(c, cookie, via_arena_get()->slots[i]);
 	if (err) {
 		disconnect(pool, c);
 		return err == -EMFILE || err == -EPERM ? err : -EIO;
@@ -431,6 +431,7 @@ void via_client_note_kvm(void)
 	uint32_t before = __atomic_fetch_or(&process_flags, VIA_DOOR_FLAG_KVM, __ATOMIC_RELAXED);
 
 	/* A process that has not called yet says it with its first hello. */
-	if (!(before & VIA_DOOR_FLAG_KVM) && __atomic_load_n(&the_pool, __ATOMIC_ACQUIRE))
+	if (!(before & VIA_DOOR_FLAG_KVM) && pool_get() &&
+	    __atomic_load_n(&pool_get()->cookie, __ATOMIC_ACQUIRE))
 		via_call_simple(VIA_DOOR_NOTE, 0, VIA_DOOR_FLAG_KVM, 0, 0, 0);
 }

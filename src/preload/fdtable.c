@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "preload/fdtable.h"
 
+#include "preload/arena.h"
 #include "preload/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { LEAF = 4096, LEAVES = 256, HIGH = 512 };
+enum { HIGH = 512 };
 
 /*
  * One writer at a time in practice (who got the number from the kernel);
@@ -21,37 +21,21 @@ struct entry {
 	uint64_t ino;  /* atomic */
 };
 
-/* Atomic, set once; a leaf is never freed. */
-static struct entry *leaves[LEAVES];
 /* Atomic: upper bound of hidden numbers + 1, so that close loops need not look at all. */
 static unsigned int hidden_end;
 
-static struct entry *entry_of(int fd, bool make)
+static struct entry *entry_of(int fd)
 {
-	struct entry *leaf, *expected = NULL;
-	long p;
+	struct via_arena *arena = via_arena_get();
 
-	if (fd < 0 || fd >= LEAF * LEAVES)
+	if (fd < 0 || (size_t)fd >= VIA_ARENA_FDS / sizeof(struct entry) || !arena)
 		return NULL;
-	leaf = __atomic_load_n(&leaves[fd / LEAF], __ATOMIC_ACQUIRE);
-	if (!leaf && make) {
-		p = via_sys(SYS_mmap, NULL, LEAF * sizeof(*leaf), PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p < 0 && p >= -4095)
-			return NULL;
-		leaf = (struct entry *)p;
-		if (!__atomic_compare_exchange_n(&leaves[fd / LEAF], &expected, leaf, false,
-						 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-			via_sys(SYS_munmap, leaf, LEAF * sizeof(*leaf));
-			leaf = expected;
-		}
-	}
-	return leaf ? &leaf[fd % LEAF] : NULL;
+	return (struct entry *)(void *)arena->fds + fd;
 }
 
 struct via_fd via_fd_get(int fd)
 {
-	struct entry *e = entry_of(fd, false);
+	struct entry *e = entry_of(fd);
 	struct via_fd f = {VIA_FD_UNKNOWN, 0, 0};
 	uint64_t word, ino;
 
@@ -69,9 +53,10 @@ struct via_fd via_fd_get(int fd)
 
 void via_fd_set(int fd, struct via_fd entry)
 {
-	struct entry *e = entry_of(fd, entry.kind != VIA_FD_UNKNOWN);
+	struct entry *e = entry_of(fd);
 
-	if (!e)
+	/* Forgetting what is not known would only make pages. */
+	if (!e || (entry.kind == VIA_FD_UNKNOWN && !__atomic_load_n(&e->word, __ATOMIC_RELAXED)))
 		return;
 	__atomic_store_n(&e->word, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&e->ino, entry.ino, __ATOMIC_RELEASE);

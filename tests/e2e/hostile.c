@@ -58,25 +58,61 @@ static struct {
 	bool writable;
 } own[MAX_OWN];
 static unsigned int n_own;
+static bool spare_own; /* in process nobody keeps writes out of it */
 
-/* Mappings of libraries and of shared memory: readable sources; shared pages are targets as well. */
+static void add_own(uint64_t start, uint64_t end, bool writable)
+{
+	if (n_own == MAX_OWN)
+		return;
+	own[n_own].start = start;
+	own[n_own].end = end;
+	own[n_own++].writable = writable && !spare_own;
+}
+
+/*
+ * What was preloaded, with its data, shared memory, and what lies before that
+ * without a gap. Written to by the kernel's hand it must not matter.
+ */
 static void find_own(void)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
+	struct {
+		uint64_t start, end;
+	} before[4] = {{0, 0}};
+	bool after_library = false;
+	uint64_t last_end = 0;
 	char line[512];
 
 	n_own = 0;
-	while (f && n_own < MAX_OWN && fgets(line, sizeof(line), f)) {
+	while (f && fgets(line, sizeof(line), f)) {
 		unsigned long start, end;
-		char perms[5], *name = strchr(line, '/');
+		char perms[5], *name = strpbrk(line, "/[");
+		bool writable, library;
 
-		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) != 3 || !name)
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) != 3)
 			continue;
-		if (!strstr(name, "preload") && !strstr(name, "memfd:"))
-			continue;
-		own[n_own].start = start;
-		own[n_own].end = end;
-		own[n_own++].writable = perms[1] == 'w' && perms[3] == 's';
+		writable = perms[1] == 'w';
+		library = name && strstr(name, "preload");
+		if (start != last_end)
+			memset(before, 0, sizeof(before));
+		if (library || (!name && after_library && start == last_end && writable))
+			add_own(start, end, writable);
+		if (name && strstr(name, "memfd:")) {
+			add_own(start, end, writable);
+			/* Not before a mapping of the device: that can be anything. */
+			for (int i = 0; i < 4 && strstr(name, "slot"); i++)
+				if (before[i].end)
+					add_own(before[i].start, before[i].end, true);
+		}
+		if (!name && writable) {
+			memmove(&before[1], &before[0], 3 * sizeof(before[0]));
+			before[0].start = start;
+			before[0].end = end;
+		} else {
+			memset(before, 0, sizeof(before));
+		}
+		after_library = library;
+		last_end = end;
 	}
 	if (f)
 		fclose(f);
@@ -242,8 +278,9 @@ static void call_access(void)
 	default:
 		for (int i = 0; i < 3; i++)
 			iov[i] = (struct iovec){pointer(16, true), length()};
-		note(preadv(fd, rnd() % 8 ? iov : pointer(sizeof(iov), false), (int)(rnd() % 5) - 1,
-			    (off_t)at));
+		/* Not an array of whatever lies anywhere: its pointers would be targets. */
+		note(preadv(fd, rnd() % 8 ? iov : rnd() % 2 ? (void *)edge : (void *)rnd(),
+			    (int)(rnd() % 5) - 1, (off_t)at));
 	}
 }
 
@@ -370,6 +407,7 @@ int main(int argc, char **argv)
 	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", argv[1]);
 	bdf = argv[2];
 	seed = argc > 4 ? strtoull(argv[4], NULL, 0) : 0x5eed;
+	spare_own = getenv("VIADUCT_INPROCESS") != NULL;
 	sigaction(SIGSEGV, &act, NULL);
 	sigaction(SIGBUS, &act, NULL);
 

@@ -227,6 +227,7 @@ static int child_status(pid_t pid)
 /* How a process ends whose fault is nobody's. */
 static void test_crash(void)
 {
+	void *volatile nowhere = (void *)16;
 	pid_t pid;
 
 	open_all();
@@ -246,7 +247,7 @@ static void test_crash(void)
 				sigprocmask(SIG_BLOCK, &segv, NULL);
 			if (how == 3)
 				raise(SIGSEGV);
-			*(volatile int *)16 = 1;
+			*(volatile int *)nowhere = 1;
 			_exit(0);
 		}
 		int status = child_status(pid);
@@ -622,14 +623,17 @@ static void test_vectors(void)
 	uint32_t a = 0, b = 0;
 	struct iovec iov[2] = {{&a, 4}, {&b, 4}}, bad[2] = {{&a, 4}, {(void *)8, 4}};
 
+	/* The compiler knows as well as we do that these are bad. */
+	void *volatile nowhere = (void *)16;
+
 	open_all();
 	alive();
 	*reg(LIVENESS) = 0x12345678;
 	CHECK(preadv(device, iov, 2, (off_t)bar_offset) == 8 && a == EDU_ID && b == ~0x12345678u);
 	CHECK(preadv(device, bad, 2, (off_t)bar_offset) == 4);
 	CHECK(preadv(device, bad + 1, 1, (off_t)bar_offset) < 0 && errno == EFAULT);
-	CHECK(preadv(device, (struct iovec *)8, 1, (off_t)bar_offset) < 0 && errno == EFAULT);
-	CHECK(pread(device, (void *)16, 4, (off_t)bar_offset) < 0 && errno == EFAULT);
+	CHECK(preadv(device, nowhere, 1, (off_t)bar_offset) < 0 && errno == EFAULT);
+	CHECK(pread(device, nowhere, 4, (off_t)bar_offset) < 0 && errno == EFAULT);
 	CHECK(ioctl(device, VFIO_DEVICE_GET_INFO, 16) < 0 && errno == EFAULT);
 	close_all();
 }
