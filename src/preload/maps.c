@@ -271,11 +271,12 @@ static struct mapping *free_mapping(void)
 static int enter_region(const struct region_reply *r, const struct mapping *made, uint64_t addr)
 {
 	struct mapping *m = free_mapping();
-	uint32_t first = n_pieces;
 	int err = m ? 0 : -ENOMEM;
+	uint32_t first;
 
 	write_begin();
 	remove_pieces(addr, addr + r->len);
+	first = n_pieces;
 	if (m)
 		*m = *made;
 	for (uint32_t i = 0; i < r->n_areas && !err; i++) {

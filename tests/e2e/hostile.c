@@ -92,11 +92,12 @@ static void find_own(void)
 		if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) != 3)
 			continue;
 		writable = perms[1] == 'w';
-		library = name && strstr(name, "preload");
+		library = name && strstr(name, "preload.so");
 		if (start != last_end)
 			memset(before, 0, sizeof(before));
+		/* What follows its data may have become one mapping with that of others. */
 		if (library || (!name && after_library && start == last_end && writable))
-			add_own(start, end, writable);
+			add_own(start, library ? end : start + (end - start) / 2, writable);
 		if (name && strstr(name, "memfd:")) {
 			add_own(start, end, writable);
 			/* Not before a mapping of the device: that can be anything. */
