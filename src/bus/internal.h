@@ -30,8 +30,8 @@ struct via_bus_entry {
 	_Alignas(64) uint64_t start;
 	uint64_t last;
 	uint64_t delta; /* callback offset = address + delta, modulo 2^64 */
-	_Atomic(via_bus_read_fn *) read;
-	_Atomic(via_bus_write_fn *) write;
+	via_bus_read_fn *_Atomic read;
+	via_bus_write_fn *_Atomic write;
 	void *opaque;
 	struct via_claim *claim; /* the first one, where several are fused */
 	uint16_t direct;	 /* bit n: any aligned access of n bytes is one plain callback */

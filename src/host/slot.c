@@ -89,7 +89,7 @@ bool via_conn_upcall(struct via_conn *conn, const struct via_door_upcall *upcall
 		return false;
 	}
 	load_words(ret_answer, &slot->answer, sizeof(*ret_answer));
-	if (ret_answer->n_fds > (ret_fd != NULL)) {
+	if (ret_answer->n_fds > (ret_fd ? 1u : 0u)) {
 		conn->broken = true;
 		return false;
 	}

@@ -38,7 +38,7 @@ static void make_dirs(struct tree *tree, const char *path, bool all)
 {
 	char part[256];
 
-	for (size_t i = 0; path[i] && i < sizeof(part) - 1; i++) {
+	for (size_t i = 0; i < sizeof(part) - 1 && path[i]; i++) {
 		part[i] = path[i];
 		part[i + 1] = '\0';
 		if (path[i + 1] != '/' && !(all && !path[i + 1]))

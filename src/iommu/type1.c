@@ -433,7 +433,7 @@ static int unmap_range(struct via_type1 *type1, struct via_mm *mm, uint32_t flag
 		       uint64_t *ret_size)
 {
 	const struct via_ioas_area *area = via_ioas_find(type1->ioas, first);
-	via_iova_t upto = last;
+	via_iova_t unmap_last = last;
 	int rc = 0;
 
 	*ret_size = 0;
@@ -443,9 +443,9 @@ static int unmap_range(struct via_type1 *type1, struct via_mm *mm, uint32_t flag
 	if (flags & VIA_VFIO_DMA_UNMAP_FLAG_VADDR)
 		return suspend(type1, first, last, ret_size);
 	if (bitmap)
-		rc = report(type1, mm, first, last, bitmap, &upto);
-	if (!bitmap || upto != first - 1)
-		*ret_size = via_ioas_remove(type1->ioas, first, upto, removed, type1);
+		rc = report(type1, mm, first, last, bitmap, &unmap_last);
+	if (!bitmap || unmap_last != first - 1)
+		*ret_size = via_ioas_remove(type1->ioas, first, unmap_last, removed, type1);
 	return rc;
 }
 

@@ -24,7 +24,7 @@ run_and_kill() {
 		-initrd "$WORKDIR/initrd" -append "$GUEST_APPEND" -device "vfio-pci,host=$ADDR" \
 		>"$WORKDIR/qemu.log" 2>&1 </dev/null &
 	supervisor=$!
-	for i in $(seq 600); do
+	for _ in $(seq 600); do
 		grep -q '^durable' "$console" && break
 		kill -0 "$supervisor" 2>/dev/null || break
 		sleep 0.1

@@ -483,7 +483,7 @@ int64_t via_nvme_io_blocking(int fd, const struct via_nvme_io *io)
 		/* fallthrough */
 	case NVME_IO_WRITE:
 		n = pwritev2(fd, io->iov, (int)io->n_iov, (off_t)io->offset,
-			     io->fua ? RWF_DSYNC : 0);
+			     io->fua ? (VIA_FORCE int)RWF_DSYNC : 0);
 		break;
 	}
 	return n < 0 ? -errno : n;
