@@ -94,11 +94,12 @@ static void parse_for(const char *name, const char *text)
 
 static void add_device(const char *spec)
 {
+	const struct via_vfio_config config = {0};
 	struct via_error err = {0};
 	struct via_host *host;
 	int r;
 
-	FUZZ_CHECK(via_host_new(NULL, &host) == 0);
+	FUZZ_CHECK(via_host_new(&config, &host) == 0);
 	r = via_host_add_device(host, spec, &err);
 	if (r)
 		check_error(r, &err);

@@ -149,7 +149,7 @@ static void step(struct state *s, struct fuzz_input *in)
 {
 	uint8_t kind = fuzz_u8(in);
 	unsigned int i = kind >> 3 & (FDS - 1);
-	struct via_file *file;
+	struct via_file *file = NULL;
 
 	if ((kind & 7) == 0) {
 		open_node(s, in);
