@@ -88,8 +88,7 @@ static int lock_image(int fd, const struct via_nvme_backend_config *config, stru
 		.l_type = config->readonly ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
-
-	int tries;
+	int tries, code = 0;
 
 	/*
 	 * After a kill the kernel may need a moment to end what io_uring had in
@@ -98,17 +97,18 @@ static int lock_image(int fd, const struct via_nvme_backend_config *config, stru
 	for (tries = 0; tries < 50; tries++) {
 		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 			return 0;
-		if (errno != EAGAIN && errno != EACCES)
+		code = errno;
+		if (code != EAGAIN && code != EACCES)
 			break;
 		usleep(10000);
 	}
-	if (errno == EAGAIN || errno == EACCES)
+	if (code == EAGAIN || code == EACCES)
 		return via_error_set(err, -EBUSY,
 				     "nvme: image '%s' is in use by another device or program; "
 				     "stop that first, or open both with readonly=on",
 				     config->image);
-	return via_error_set(err, -errno, "nvme: cannot lock image '%s': %s", config->image,
-			     strerror(errno));
+	return via_error_set(err, -code, "nvme: cannot lock image '%s': %s", config->image,
+			     strerror(code));
 }
 
 /* Size of the image and what its block size must be a multiple of. */
@@ -227,7 +227,7 @@ int via_nvme_backend_open(const struct via_nvme_backend_config *config, struct v
 			  struct via_nvme_backend **ret_backend)
 {
 	struct via_nvme_backend *backend = calloc(1, sizeof(*backend));
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	if (!backend)

@@ -274,7 +274,7 @@ static uint16_t compare(struct via_nvme *ctrl, const struct via_nvme_request *re
 
 			if (via_dma_read(ctrl->dma, req->segs[i].iova + at, piece, len) < 0)
 				return NVME_SC_DATA_TRANSFER;
-			if (memcmp(piece, data, len))
+			if (memcmp(piece, data, len) != 0)
 				return NVME_SC_COMPARE | NVME_SC_DNR;
 			data += len;
 		}
