@@ -19,6 +19,11 @@ for bars in trap auto; do
 done
 
 truncate -s 1M "$WORKDIR/disk.img"
+nvme=("$VIADUCT" run --device "nvme,image=$WORKDIR/disk.img,addr=0000:00:02.0,group=2")
+check "doorbells by plain stores, also in a child" "${nvme[@]}" -- "$BUILD/tests/e2e/doorbell" 2 0000:00:02.0
+check "doorbells where userfaultfd is refused" \
+	"$BUILD/tests/e2e/refuse" userfaultfd -- "${nvme[@]}" -- "$BUILD/tests/e2e/doorbell" 2 0000:00:02.0
+
 CALLS=${CALLS:-100000}
 for mode in "" --bars=io --in-process; do
 	# shellcheck disable=SC2086 # no mode is no argument
