@@ -5,7 +5,10 @@
 set -u
 BUILD=$(cd "${1:?build directory}" && pwd)
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-VIADUCT=$BUILD/src/cli/viaduct
+# VIADUCT_HOST_BUILD: a second build, e.g. with sanitizers, whose host process serves the programs
+# and the shim of this one: a preloaded library cannot bring a sanitizer into an ordinary program.
+VIADUCT=${VIADUCT_HOST_BUILD:-$BUILD}/src/cli/viaduct
+[ -z "${VIADUCT_HOST_BUILD:-}" ] || export VIADUCT_PRELOAD=$BUILD/src/preload/libviaduct-preload.so
 WORKDIR=$(mktemp -d "${TMPDIR:-/tmp}/viaduct-e2e.XXXXXX")
 chmod 755 "$WORKDIR"
 cases=0
