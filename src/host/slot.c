@@ -224,18 +224,24 @@ static void *serve_main(void *cookie)
 static void served_hang_up(struct via_source *source, uint32_t events)
 {
 	struct via_conn *conn = (struct via_conn *)source;
+	struct via_peer *peer = via_peer_get(conn->peer);
 	struct via_host *host = conn->host;
 
 	(void)events;
 	/* The descriptor stays the slot thread's, which may be using it. */
 	(void)epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
-	via_peer_leave(conn->peer);
 	pthread_mutex_lock(&host->lock);
 	__atomic_store_n(&conn->dead, true, __ATOMIC_SEQ_CST);
 	/* Under the lock: afterwards the thread may free the connection. */
 	via_door_post(&conn->slot->state, VIA_DOOR_CLOSED);
 	pthread_cond_broadcast(&host->changed);
 	pthread_mutex_unlock(&host->lock);
+	/*
+	 * Last, because it puts the program's memory out of reach: a call that
+	 * fails for that must find its connection dead, not answer.
+	 */
+	via_peer_leave(peer);
+	via_peer_put(peer);
 }
 
 static int make_slot(struct via_conn *conn, int *ret_fd)
