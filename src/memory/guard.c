@@ -11,6 +11,8 @@
 
 /* Atomic: somebody's handler calls via_guard_fixup(). */
 static bool active;
+/* Of this thread at least. */
+static __thread bool active_here __attribute__((tls_model("initial-exec")));
 
 #if defined(__x86_64__)
 
@@ -127,6 +129,17 @@ void via_guard_adopt(bool on)
 	__atomic_store_n(&active, on && HAVE_LOOP, __ATOMIC_RELEASE);
 }
 
+void via_guard_adopt_thread(void)
+{
+	active_here = HAVE_LOOP;
+}
+
+/* Faults may be had: they end at the error exit. */
+static inline bool safe(void)
+{
+	return __builtin_expect(__atomic_load_n(&active, __ATOMIC_RELAXED) || active_here, 1);
+}
+
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Whom we pass on to: written under install_lock before our handler is in place. */
 static struct sigaction old_segv, old_bus;
@@ -203,14 +216,14 @@ static int kernel_copy(void *good, void *bad, size_t len, bool write)
 
 int via_guard_read(void *dst, const void *bad, size_t len)
 {
-	if (__builtin_expect(__atomic_load_n(&active, __ATOMIC_RELAXED), 1))
+	if (safe())
 		return __builtin_expect(via_guard_loop(dst, bad, len), 0) ? -EFAULT : 0;
 	return kernel_copy(dst, (void *)(uintptr_t)bad, len, false);
 }
 
 int via_guard_write(void *bad, const void *src, size_t len)
 {
-	if (__builtin_expect(__atomic_load_n(&active, __ATOMIC_RELAXED), 1))
+	if (safe())
 		return __builtin_expect(via_guard_loop(bad, src, len), 0) ? -EFAULT : 0;
 	return kernel_copy((void *)(uintptr_t)src, bad, len, true);
 }

@@ -33,6 +33,12 @@ bool via_guard_fixup(void *ucontext);
 void via_guard_adopt(bool on);
 
 /*
+ * The same for the calling thread alone, which must not block the two signals:
+ * where other threads of the process may.
+ */
+void via_guard_adopt_thread(void);
+
+/*
  * Copy len bytes from (read) or to (write) memory that may be bad; the other
  * side is good. 0 or -EFAULT, then a prefix may have been copied. Ascending;
  * an aligned access of 1, 2, 4 or 8 bytes is one load and one store. Any thread.

@@ -6,9 +6,11 @@
  */
 #include "preload/inprocess.h"
 
+#include "preload/signals.h"
 #include "preload/sys.h"
 
 #include "host/local.h"
+#include "memory/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +63,7 @@ static void *thread_main(void *arg)
 
 	free(arg);
 	inside = 1;
+	via_guard_adopt_thread();
 	return start.main(start.arg);
 }
 
@@ -73,13 +76,13 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 			  void *arg)
 {
 	struct start *start = malloc(sizeof(*start));
-	uint64_t all = ~0ull, old;
+	uint64_t all = ~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1)), old;
 	int err;
 
 	if (!start)
 		return EAGAIN;
 	*start = (struct start){main, arg};
-	/* The program's signals are not for the host's threads. */
+	/* The program's signals are not for the host's threads, but their own faults are. */
 	via_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
 	err = __real_pthread_create(thread, attr, thread_main, start);
 	via_sys(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
@@ -136,6 +139,7 @@ static void make_host(void)
 						 : VIA_BARS_AUTO;
 	c.memlock = setting(config, "memlock", "enforce") ? VIA_MEMLOCK_ENFORCE : VIA_MEMLOCK_WARN;
 	host_pid = getpid();
+	via_signals_guard_host();
 	host_error = via_host_new(&c, &host);
 	if (!host_error)
 		host_error = add_devices();
@@ -151,7 +155,7 @@ static int64_t call_inside(struct via_call *call)
 	long p;
 
 	/* The host may use all of the data; what needs none gets none. */
-	if (call->in_len || call->out_len || call->request.op == VIA_DOOR_IOCTL) {
+	if (call->in_len || call->out_len) {
 		size = VIA_DOOR_DATA_SIZE;
 		p = via_sys(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

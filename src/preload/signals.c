@@ -6,6 +6,8 @@
 #include "preload/real.h"
 #include "preload/sys.h"
 
+#include "memory/guard.h"
+
 #include <errno.h>
 #include <string.h>
 #include <ucontext.h>
@@ -15,6 +17,10 @@ static struct via_lock lock;
 static bool installed;
 /* lock: what the program thinks is installed for SIGSEGV. */
 static struct sigaction segv;
+/* Atomic. */
+static bool bus_installed;
+/* lock: the same for SIGBUS, which only has a handler underneath in process. */
+static struct sigaction bus;
 /* Atomic: signals whose handler the program wants to run with SIGSEGV blocked. */
 static uint64_t wants_blocked;
 
@@ -107,6 +113,57 @@ void via_signals_chain(siginfo_t *info, void *context)
 		blocked = blocked_outside;
 }
 
+static void on_bus(int sig, siginfo_t *info, void *context)
+{
+	struct sigaction act;
+	bool ignored;
+	uint64_t old;
+
+	if (via_guard_fixup(context))
+		return;
+	old = via_lock(&lock);
+	act = bus;
+	ignored = !(act.sa_flags & SA_SIGINFO) && act.sa_handler == SIG_IGN;
+	if (act.sa_flags & SA_RESETHAND && !ignored)
+		bus = (struct sigaction){.sa_handler = SIG_DFL};
+	via_unlock(&lock, old);
+	if (ignored && info->si_code <= 0)
+		return;
+	if (ignored || (!(act.sa_flags & SA_SIGINFO) && act.sa_handler == SIG_DFL))
+		default_action(sig, info);
+	else if (act.sa_flags & SA_SIGINFO)
+		act.sa_sigaction(sig, info, context);
+	else
+		((void (*)(int, siginfo_t *, void *))(void (*)(void))act.sa_handler)(sig, info,
+										     context);
+}
+
+/* The kernel does what the program's flags and mask ask for. */
+static void install_bus(const struct sigaction *program)
+{
+	struct sigaction under = {
+		.sa_sigaction = on_bus,
+		.sa_flags = SA_SIGINFO | (program->sa_flags & (SA_ONSTACK | SA_RESTART | SA_NODEFER)),
+		.sa_mask = program->sa_mask,
+	};
+
+	sigdelset(&under.sa_mask, SIGSEGV);
+	REAL(sigaction)(SIGBUS, &under, NULL);
+}
+
+void via_signals_guard_host(void)
+{
+	uint64_t old;
+
+	via_signals_install();
+	old = via_lock(&lock);
+	if (!bus_installed && !REAL(sigaction)(SIGBUS, NULL, &bus)) {
+		install_bus(&bus);
+		__atomic_store_n(&bus_installed, true, __ATOMIC_RELEASE);
+	}
+	via_unlock(&lock, old);
+}
+
 /*
  * Queued rather than called, so that the kernel picks the stack and mask: it
  * is delivered when the trap's handler returns, at the same instruction.
@@ -145,6 +202,21 @@ static int set_segv(const struct sigaction *act, struct sigaction *old_act)
 	return 0;
 }
 
+static int set_bus(const struct sigaction *act, struct sigaction *old_act)
+{
+	uint64_t old = via_lock(&lock);
+	struct sigaction before = bus;
+
+	if (act) {
+		bus = *act;
+		install_bus(act);
+	}
+	via_unlock(&lock, old);
+	if (old_act)
+		*old_act = before;
+	return 0;
+}
+
 static int set_action(int sig, const struct sigaction *act, struct sigaction *old_act)
 {
 	struct sigaction copy;
@@ -155,6 +227,8 @@ static int set_action(int sig, const struct sigaction *act, struct sigaction *ol
 		return REAL(sigaction)(sig, act, old_act);
 	if (sig == SIGSEGV && __atomic_load_n(&installed, __ATOMIC_ACQUIRE))
 		return set_segv(act, old_act);
+	if (sig == SIGBUS && __atomic_load_n(&bus_installed, __ATOMIC_ACQUIRE))
+		return set_bus(act, old_act);
 	bit = 1ull << (sig - 1);
 	before = __atomic_load_n(&wants_blocked, __ATOMIC_RELAXED);
 	if (act && sig != SIGSEGV) {

@@ -12,6 +12,12 @@
 /* Put the trap's handler in place; from now on the program's is chained to. Once. */
 void via_signals_install(void);
 
+/*
+ * In process: the host's threads copy from and to memory that may go away, so
+ * SIGBUS has a handler underneath as well. After via_signals_install(). Once.
+ */
+void via_signals_guard_host(void);
+
 /* The program's turn: a SIGSEGV that is not the trap's. Called in the handler. */
 void via_signals_chain(siginfo_t *info, void *context);
 

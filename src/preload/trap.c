@@ -2,10 +2,13 @@
 /* SIGSEGV: an access to a register area is carried out by the host and stepped over. */
 #include "preload/client.h"
 #include "preload/decode.h"
+#include "preload/inprocess.h"
 #include "preload/maps.h"
 #include "preload/self.h"
 #include "preload/signals.h"
 #include "preload/sys.h"
+
+#include "memory/guard.h"
 
 #include <viaduct/pci.h>
 
@@ -132,6 +135,8 @@ void via_trap_handler(int sig, siginfo_t *info, void *context)
 	struct fault fault = {addr, false};
 	struct via_piece p;
 
+	if (via_inprocess_inside() && via_guard_fixup(context))
+		return;
 	if (info->si_code <= 0 || !via_maps_find(addr, &p) || !trapped(&p, write)) {
 		via_signals_chain(info, context);
 		errno = saved_errno;

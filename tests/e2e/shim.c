@@ -618,6 +618,41 @@ static void test_mappings(void)
 	close_all();
 }
 
+/* The device copies to memory that the program took away: neither crashes, nor sees the other's fault. */
+static void test_lost_memory(void)
+{
+	enum { DMA_SRC = 0x80, DMA_DST = 0x88, DMA_COUNT = 0x90, DMA_COMMAND = 0x98 };
+	struct vfio_iommu_type1_dma_map map = {.argsz = sizeof(map), .iova = 0x100000, .size = PAGE};
+	struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, back;
+	int fd = memfd_create("lost", MFD_CLOEXEC);
+	char *memory;
+
+	open_all();
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(memory != MAP_FAILED);
+	memory[0] = 1;
+	CHECK(sigaction(SIGBUS, &act, NULL) == 0);
+	CHECK(sigaction(SIGBUS, NULL, &back) == 0 && back.sa_sigaction == on_bus);
+	map.vaddr = (uintptr_t)memory;
+	map.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+	CHECK(ftruncate(fd, 0) == 0);
+	got_signal = 0;
+	*reg(DMA_SRC) = 0x40000;
+	*reg(DMA_DST) = 0x100000;
+	*reg(DMA_COUNT) = 64;
+	*reg(DMA_COMMAND) = 3;
+	while (*reg(DMA_COMMAND) & 1)
+		usleep(100);
+	CHECK(!got_signal);
+	alive();
+	CHECK(ftruncate(fd, PAGE) == 0);
+	CHECK(close(fd) == 0 && munmap(memory, PAGE) == 0);
+	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR);
+	close_all();
+}
+
 static void test_vectors(void)
 {
 	uint32_t a = 0, b = 0;
@@ -648,6 +683,7 @@ static const struct {
 	{"exec", test_exec},		   {"descriptors", test_descriptors},
 	{"paths", test_paths},		   {"close loops", test_close_loops},
 	{"mappings", test_mappings},	   {"vectors", test_vectors},
+	{"lost memory", test_lost_memory},
 };
 
 int main(int argc, char **argv)

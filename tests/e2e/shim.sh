@@ -18,6 +18,10 @@ for bars in trap auto; do
 	[ $status = 0 ] || not_ok "--bars=$bars: status $status" "$WORKDIR/out"
 done
 
+for case in signals vectors "lost memory"; do
+	check "--in-process: $case" "${run[@]}" --bars=trap --in-process -- "$BUILD/tests/e2e/shim" 1 $BDF "$case"
+done
+
 truncate -s 1M "$WORKDIR/disk.img"
 nvme=("$VIADUCT" run --device "nvme,image=$WORKDIR/disk.img,addr=0000:00:02.0,group=2")
 check "doorbells by plain stores, also in a child" "${nvme[@]}" -- "$BUILD/tests/e2e/doorbell" 2 0000:00:02.0
