@@ -6,12 +6,15 @@
  * next program.
  */
 #include "calls.h"
+#include "function.h"
 
 #include "host/host.h"
 #include "host/test-client.h"
 
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -38,8 +41,10 @@ static void start(void)
 	struct via_error err = {0};
 
 	FUZZ_CHECK(via_host_new(&config, &host) == 0);
-	FUZZ_CHECK(via_host_add_device(host, "edu,addr=0000:00:04.0,group=1", &err) == 0);
-	FUZZ_CHECK(via_host_add_device(host, "edu,addr=0000:00:05.0,group=2", &err) == 0);
+	/* One with doorbells and areas of memory, one from the catalogue. */
+	FUZZ_CHECK(via_vfio_add(via_host_vfio(host), function_new(FUNCTION_MSI | FUNCTION_MSIX),
+				&(struct via_pci_addr){.device = 4}, 1, &err) == 0);
+	FUZZ_CHECK(via_host_add_device(host, "edu,addr=0000:01:00.0,group=2", &err) == 0);
 	FUZZ_CHECK(via_host_listen(host, socket_name, sizeof(socket_name), &err) == 0);
 }
 
@@ -81,6 +86,24 @@ static void take_fds(struct state *s, struct client *client, int64_t file)
 			keep_fd(s, fd, file);
 }
 
+/* Pages of the arena for doorbell guards. */
+#define GUARDED_PAGE 12
+#define GUARDED_PAGES 4
+
+/* As a shim makes one for its doorbells; or without what it is for. */
+static int guard_fd(bool registered)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+		.range = {(uintptr_t)arena_page(GUARDED_PAGE), GUARDED_PAGES * ARENA_PAGE},
+		.mode = UFFDIO_REGISTER_MODE_WP};
+
+	if (registered && !ioctl(fd, UFFDIO_API, &api))
+		(void)ioctl(fd, UFFDIO_REGISTER, &range);
+	return fd;
+}
+
 static int odd_fd(uint8_t kind)
 {
 	switch (kind & 3) {
@@ -89,7 +112,7 @@ static int odd_fd(uint8_t kind)
 	case 1:
 		return memfd_create("odd", MFD_CLOEXEC);
 	case 2:
-		return (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1);
+		return guard_fd(kind & 4);
 	default:
 		return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	}
@@ -223,6 +246,11 @@ static void make_request(struct state *s, struct client *client, struct fuzz_inp
 		request->arg[0] = how & 0x80 ? fuzz_number(in) : which & 0xf8u;
 		request->arg[1] = how & 0x40 ? fuzz_number(in) : 1u << (how >> 4 & 3);
 		request->arg[2] = fuzz_number(in);
+		if (request->op == VIA_DOOR_GUARD && !(how & 0x80)) {
+			request->arg[0] = (which >> 3 & 3u) * ARENA_PAGE;
+			request->arg[1] = (uintptr_t)arena_page(GUARDED_PAGE + (which >> 5 & 3u));
+			request->arg[2] = ARENA_PAGE;
+		}
 		if (request->op == VIA_DOOR_GUARD || request->op == VIA_DOOR_IDENTIFY) {
 			request->n_fds = 1;
 			send_odd_fd(client, fuzz_u8(in));
@@ -289,6 +317,9 @@ static void step(struct state *s, struct fuzz_input *in)
 		break;
 	case 11:
 		close_one(s, kind >> 5);
+		break;
+	case 14: /* as if a doorbell were rung */
+		*(volatile uint8_t *)arena_page(GUARDED_PAGE + (kind >> 5 & 3)) = kind;
 		break;
 	case 12: /* away without waiting for the reply */
 		make_request(s, client, in);

@@ -23,6 +23,7 @@ struct state {
 	unsigned int prot[PAGES];
 	unsigned int mapping[PAGES]; /* number of the MAP_DMA, from 1 */
 	unsigned int n_mappings;
+	bool many_done;
 };
 
 static void map(struct state *s, struct fuzz_input *in)
@@ -152,6 +153,126 @@ static void any_numbers(struct state *s, struct fuzz_input *in)
 	FUZZ_CHECK(r || map.size % ARENA_PAGE || size == map.size || size == 0);
 }
 
+/* Beyond what the model knows. */
+#define FAR_IOVA (1ull << 33)
+#define MANY 600u
+
+static uint64_t unmap_far(struct state *s, uint64_t first, uint64_t last)
+{
+	struct via_vfio_iommu_type1_dma_unmap unmap = {.argsz = sizeof(unmap),
+						       .iova = FAR_IOVA + first * ARENA_PAGE,
+						       .size = (last - first + 1) * ARENA_PAGE};
+	uint64_t size = 0;
+
+	FUZZ_CHECK(via_type1_unmap(s->type1, s->mm, &unmap, NULL, &size) == 0);
+	return size;
+}
+
+/* Many mappings of a page each, made and dropped in an order of their own. */
+static void many(struct state *s, struct fuzz_input *in)
+{
+	unsigned int n = 1 + fuzz_u16(in) % MANY, stride = 2u * fuzz_u8(in) + 1, left = n;
+	struct via_vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 1, .vaddr = ARENA_BASE, .size = ARENA_PAGE};
+	bool there[1024] = {false};
+
+	if (s->many_done)
+		return;
+	s->many_done = true;
+	/* An odd stride comes to every place of a power of two. */
+	for (unsigned int i = 0; i < n; i++) {
+		unsigned int at = i * stride % 1024;
+
+		map.iova = FAR_IOVA + at * ARENA_PAGE;
+		FUZZ_CHECK(via_type1_map(s->type1, s->mm, &map) == 0);
+		there[at] = true;
+	}
+	for (unsigned int i = 0; i < 8; i++) {
+		uint64_t first = fuzz_u16(in) % 1024, last = first + fuzz_u8(in), expect = 0;
+
+		for (uint64_t at = first; at <= last && at < 1024; at++) {
+			expect += there[at];
+			there[at] = false;
+		}
+		FUZZ_CHECK(unmap_far(s, first, last) == expect * ARENA_PAGE);
+		left -= (unsigned int)expect;
+	}
+	FUZZ_CHECK(unmap_far(s, 0, 2047) == left * ARENA_PAGE);
+}
+
+/* An address that is suspended, and resumed elsewhere or not. */
+static void suspend(struct state *s, struct fuzz_input *in)
+{
+	uint8_t how = fuzz_u8(in);
+	struct via_vfio_iommu_type1_dma_map map = {.argsz = sizeof(map),
+						   .flags = 3,
+						   .vaddr = (uintptr_t)arena_page(
+							   how & 16 ? ARENA_SHARED : 0),
+						   .iova = FAR_IOVA,
+						   .size = (1 + (how & 3u)) * ARENA_PAGE};
+	struct via_vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VIA_VFIO_DMA_UNMAP_FLAG_VADDR,
+		.iova = FAR_IOVA - (how & 4 ? ARENA_PAGE : 0),
+		.size = how & 8 ? map.size : 16 * ARENA_PAGE};
+	uint64_t size = 0;
+	uint8_t byte;
+	int r;
+
+	if (via_type1_map(s->type1, s->mm, &map))
+		abort();
+	r = via_type1_unmap(s->type1, s->mm, &unmap, NULL, &size);
+	FUZZ_CHECK(r == 0 || r == -EINVAL);
+	FUZZ_CHECK(via_type1_attach_allowed(s->type1) == (r || !size ? 0 : -EBUSY));
+	map.flags = VIA_VFIO_DMA_MAP_FLAG_VADDR;
+	map.vaddr = ARENA_BASE + (uint64_t)(fuzz_u8(in) % ARENA_END) * ARENA_PAGE;
+	if (how & 0x20)
+		map.size += ARENA_PAGE;
+	if (!(how & 0x40)) {
+		int resumed = via_type1_map(s->type1, s->mm, &map);
+
+		FUZZ_CHECK(resumed <= 0);
+		if (!resumed)
+			FUZZ_CHECK(via_type1_attach_allowed(s->type1) == 0);
+	}
+	r = via_dma_read(s->dma, FAR_IOVA + 1, &byte, 1);
+	FUZZ_CHECK(r == 0 || r == -EFAULT);
+	(void)unmap_far(s, 0, 15);
+	FUZZ_CHECK(via_type1_attach_allowed(s->type1) == 0);
+}
+
+/* UNMAP_DMA with a bitmap, of one mapping whose pages the device has written or not. */
+static void unmap_dirty(struct state *s, struct fuzz_input *in)
+{
+	uint8_t how = fuzz_u8(in), byte = 0;
+	struct via_vfio_iommu_type1_dma_map map = {.argsz = sizeof(map),
+						   .flags = 3,
+						   .vaddr = ARENA_BASE,
+						   .iova = FAR_IOVA,
+						   .size = (1 + (how & 7u)) * ARENA_PAGE};
+	struct via_vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VIA_VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+		.iova = FAR_IOVA,
+		.size = map.size};
+	struct via_vfio_bitmap bitmap = {
+		.pgsize = how & 0x80 ? fuzz_number(in) : ARENA_PAGE,
+		.size = how & 0x40 ? fuzz_number(in) : 8,
+		.data = how & 0x20 ? arena_pointer(in) : ARENA_BASE + 8 * ARENA_PAGE};
+	uint64_t size = 0;
+	int r;
+
+	FUZZ_CHECK(via_type1_map(s->type1, s->mm, &map) == 0);
+	FUZZ_CHECK(via_dma_read(s->dma, FAR_IOVA, &byte, 1) == 0);
+	FUZZ_CHECK(via_dma_write(s->dma, FAR_IOVA, &byte, 1) == 0);
+	r = via_type1_unmap_flags(unmap.flags);
+	if (!r)
+		r = via_type1_unmap(s->type1, s->mm, &unmap, &bitmap, &size);
+	FUZZ_CHECK(r ? r >= -4095 && r < 0 : size == map.size);
+	(void)unmap_far(s, 0, 15);
+	arena_init(); /* the bitmap may have been put anywhere in it */
+}
+
 static void dirty(struct state *s, struct fuzz_input *in)
 {
 	struct via_vfio_iommu_type1_dirty_bitmap_get get = {0};
@@ -204,10 +325,22 @@ static void step(struct state *s, struct fuzz_input *in)
 		any_numbers(s, in);
 		break;
 	default:
-		if (fuzz_u8(in) & 0xf0)
-			dirty(s, in);
-		else
+		switch (fuzz_u8(in) & 7) {
+		case 0:
 			unmap_all(s);
+			break;
+		case 1:
+			many(s, in);
+			break;
+		case 2:
+			suspend(s, in);
+			break;
+		case 3:
+			unmap_dirty(s, in);
+			break;
+		default:
+			dirty(s, in);
+		}
 	}
 }
 

@@ -10,6 +10,8 @@
 #include "vfio/test-caller.h"
 #include "vfio/vfio.h"
 
+#include <sys/eventfd.h>
+
 #define FDS 8
 
 static struct via_vfio *vfio_get(bool profile_linux)
@@ -20,8 +22,8 @@ static struct via_vfio *vfio_get(bool profile_linux)
 		int group;
 	} functions[] = {
 		{FUNCTION_MSI | FUNCTION_MSIX, "0000:00:04.0", 1},
-		{FUNCTION_EXPRESS | FUNCTION_MSIX | FUNCTION_BAR_64, "0000:00:05.0", 2},
-		{FUNCTION_EXPRESS | FUNCTION_MSI | FUNCTION_MSI_LARGE, "0000:00:05.1", 2},
+		{FUNCTION_EXPRESS | FUNCTION_MSIX | FUNCTION_BAR_64, "0000:01:00.0", 2},
+		{FUNCTION_EXPRESS | FUNCTION_MSI | FUNCTION_MSI_LARGE, "0000:01:00.1", 2},
 	};
 	static struct via_vfio *made[2];
 	struct via_vfio_config config = {
@@ -48,7 +50,7 @@ static struct via_vfio *vfio_get(bool profile_linux)
 struct state {
 	struct test_caller tc;
 	struct via_vfio *vfio;
-	int fds[FDS]; /* of the program; -1: none */
+	int fds[FDS + 1]; /* of the program; -1: none; the last is an eventfd */
 };
 
 static void forget(struct state *s, unsigned int i)
@@ -84,7 +86,7 @@ static void open_node(struct state *s, struct fuzz_input *in)
 
 static void do_ioctl(struct state *s, struct via_file *file, struct fuzz_input *in, unsigned int i)
 {
-	struct call call = calls_take(in, s->fds, FDS);
+	struct call call = calls_take(in, s->fds, FDS + 1);
 	long r = via_file_ioctl(file, &s->tc.caller, call.cmd, call.arg);
 
 	FUZZ_CHECK(r >= -4095 && r <= INT32_MAX);
@@ -213,11 +215,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s.tc.caller.is_vmm = kind & 2;
 	for (unsigned int i = 0; i < FDS; i++)
 		s.fds[i] = -1;
+	s.fds[FDS] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	FUZZ_CHECK(s.fds[FDS] >= 0);
 	if (kind & 4)
 		begin(&s);
 	for (int i = 0; i < FUZZ_STEPS && in.left; i++)
 		step(&s, &in);
 	test_caller_deinit(&s.tc);
+	close(s.fds[FDS]);
 	/* Everything has been given back. */
 	test_caller_init(&s.tc);
 	FUZZ_CHECK(__atomic_load_n(&s.tc.caller.mm->locked_pages, __ATOMIC_RELAXED) == 0);
