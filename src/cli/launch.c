@@ -192,26 +192,70 @@ static void report(const struct launch *l, struct via_host *host)
 		(void)fclose(out);
 }
 
-/* The program has ended; its background processes may still hold devices. */
+/*
+ * A background process of the program may hold devices, or open them yet. The
+ * host is the subreaper of them all, so as long as there is one it has a child.
+ */
+static bool in_use(struct via_host *host)
+{
+	struct via_host_counts counts;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	via_host_settle(host);
+	via_host_counts(host, &counts);
+	return pid == 0 || counts.peers || counts.files;
+}
+
+/* The program has ended; wait for its background processes. */
 static void linger(struct via_host *host)
 {
+	const struct timespec tick = {.tv_nsec = 50 * 1000 * 1000};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null >= 0) {
 		(void)dup2(null, STDERR_FILENO);
 		close(null);
 	}
-	for (;;) {
-		const struct timespec tick = {.tv_nsec = 50 * 1000 * 1000};
-		struct via_host_counts counts;
-
-		via_host_settle(host);
-		via_host_counts(host, &counts);
-		if (!counts.peers && !counts.files)
-			return;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
+	while (in_use(host))
 		(void)nanosleep(&tick, NULL);
+}
+
+/*
+ * Fork the child that becomes the program; it waits at the gate. Before the
+ * host's threads exist, so that the child may use the heap; exec closes the
+ * devices that it inherits. The process id, or -1 with everything said.
+ */
+static pid_t start_program(struct child *c, struct via_host *host, int events, int *ret_gate)
+{
+	int gate[2];
+	pid_t program;
+
+	if (pipe2(gate, O_CLOEXEC) || (program = fork()) < 0) {
+		cli_error("cannot start a process: %s", strerror(errno));
+		return -1;
+	}
+	if (program == 0) {
+		close(gate[1]);
+		close(events);
+		c->gate = gate[0];
+		become_program(c, host);
+	}
+	close(gate[0]);
+	*ret_gate = gate[1];
+	return program;
+}
+
+/* A pipe behind the command must see its end when the program closes it. */
+static void close_stdio(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		close(null);
 	}
 }
 
@@ -221,47 +265,34 @@ static int serve(struct child *c, struct via_host *host, int events)
 	struct supervise_event end = {.kind = SUPERVISE_ENDED};
 	struct via_error err = {0};
 	char name[128];
-	int gate[2];
+	int gate;
 	pid_t program;
 
 	(void)prctl(PR_SET_NAME, "viaduct-host");
-	if (pipe2(gate, O_CLOEXEC)) {
-		cli_error("cannot make a pipe: %s", strerror(errno));
-		return CLI_OURS;
-	}
-	/* Before the host's threads exist, so that the child may use the heap. Exec closes its devices. */
-	program = fork();
+	program = start_program(c, host, events, &gate);
 	if (program < 0) {
-		cli_error("cannot start a process: %s", strerror(errno));
+		via_host_free(host);
 		return CLI_OURS;
 	}
-	if (program == 0) {
-		close(gate[1]);
-		close(events);
-		c->gate = gate[0];
-		become_program(c, host);
-	}
-	close(gate[0]);
 	if (via_host_listen(host, name, sizeof(name), &err))
 		cli_error("%s", err.text);
 	else
-		(void)!write(gate[1], name, strlen(name));
-	close(gate[1]);
-
-	/* A pipe behind the command must see its end when the program closes it. */
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null >= 0) {
-		(void)dup2(null, STDIN_FILENO);
-		(void)dup2(null, STDOUT_FILENO);
-		close(null);
-	}
+		(void)!write(gate, name, strlen(name));
+	close(gate);
+	close_stdio();
 	end.status = supervise_child(events, program);
 	via_host_settle(host);
 	report(c->l, host);
+	if (in_use(host)) {
+		(void)!write(events, &end, sizeof(end));
+		close(events);
+		linger(host);
+		via_host_free(host);
+		return CLI_OK;
+	}
+	/* Whoever comes after the command must find the images unlocked. */
+	via_host_free(host);
 	(void)!write(events, &end, sizeof(end));
-	close(events);
-	linger(host);
 	return CLI_OK;
 }
 
@@ -272,23 +303,13 @@ static int serve(struct child *c, struct via_host *host, int events)
 static int stand_by(struct child *c, struct via_host *host, int events)
 {
 	struct supervise_event end = {.kind = SUPERVISE_ENDED};
-	int gate[2];
-	pid_t program;
+	int gate;
+	pid_t program = start_program(c, host, events, &gate);
 
-	if (pipe2(gate, O_CLOEXEC) || (program = fork()) < 0) {
-		cli_error("cannot start a process: %s", strerror(errno));
-		via_host_free(host);
-		return CLI_OURS;
-	}
-	if (program == 0) {
-		close(gate[1]);
-		close(events);
-		c->gate = gate[0];
-		become_program(c, host);
-	}
-	close(gate[0]);
 	via_host_free(host);
-	close(gate[1]);
+	if (program < 0)
+		return CLI_OURS;
+	close(gate);
 	end.status = supervise_child(events, program);
 	(void)!write(events, &end, sizeof(end));
 	return CLI_OK;
@@ -298,16 +319,11 @@ static int stand_by(struct child *c, struct via_host *host, int events)
 static int host_main(struct child *c, int events)
 {
 	struct via_host *host = make_host(c->l);
-	int status;
 
 	if (!host)
 		return CLI_OURS;
 	supervise_detach_signals();
-	if (c->l->in_process)
-		return stand_by(c, host, events);
-	status = serve(c, host, events);
-	via_host_free(host);
-	return status;
+	return c->l->in_process ? stand_by(c, host, events) : serve(c, host, events);
 }
 
 int launch_program(const struct launch *l)

@@ -80,6 +80,10 @@ S
 same "${KILLS:-100} times SIGKILL at random moments" "$EXPECTED" "${run[@]}" -- bash "$WORKDIR/kills"
 
 # --- a good parent
+"${run[@]}" -- bash -c "(sleep 0.5; $EDU $BDF >$WORKDIR/background 2>&1) & exit 5"
+[ $? = 5 ] && ok "the command ends with the program, not with its background processes" || not_ok "status with a background process"
+settled >/dev/null
+check "a background process finds its devices afterwards" diff -u "$EXPECTED" "$WORKDIR/background"
 status() { "${run[@]}" -- sh -c "$1" >/dev/null 2>&1; echo $?; }
 [ "$(status 'exit 42')" = 42 ] && ok "exit status" || not_ok "exit status"
 [ "$(status 'kill -TERM $$')" = 143 ] && ok "128+n for a signal" || not_ok "128+n for a signal"
