@@ -466,28 +466,28 @@ static int refused(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(opens_and_calls),
-		cmocka_unit_test(closes_are_seen),
-		cmocka_unit_test(passes_descriptors),
-		cmocka_unit_test(transfers),
-		cmocka_unit_test(maps),
-		cmocka_unit_test(outlives_truncation),
-		cmocka_unit_test(guards_doorbells),
-		cmocka_unit_test(drops_guards_of_the_killed),
-		cmocka_unit_test(survives_exec),
-		cmocka_unit_test(checks_memory),
-		cmocka_unit_test(bounds_connections),
-		cmocka_unit_test(identifies_what_was_sent),
-		cmocka_unit_test(sees_the_drop_in_flight),
-		cmocka_unit_test(cleans_up_after_kills),
-		cmocka_unit_test(outlives_a_death_in_an_upcall),
-		cmocka_unit_test(lets_nothing_hold_itself),
-		cmocka_unit_test(waits_for_nobody),
-		cmocka_unit_test(asks_for_memory),
-		cmocka_unit_test(outlives_garbage),
-		cmocka_unit_test(refuses_a_bad_hello),
-		cmocka_unit_test(ends_with_programs_running),
-		cmocka_unit_test(explains_a_bad_specification),
+		cmocka_unit_test_setup_teardown(opens_and_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(closes_are_seen, setup, teardown),
+		cmocka_unit_test_setup_teardown(passes_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(transfers, setup, teardown),
+		cmocka_unit_test_setup_teardown(maps, setup, teardown),
+		cmocka_unit_test_setup_teardown(outlives_truncation, setup, teardown),
+		cmocka_unit_test_setup_teardown(guards_doorbells, setup, teardown),
+		cmocka_unit_test_setup_teardown(drops_guards_of_the_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(survives_exec, setup, teardown),
+		cmocka_unit_test_setup_teardown(checks_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(bounds_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(identifies_what_was_sent, setup, teardown),
+		cmocka_unit_test_setup_teardown(sees_the_drop_in_flight, setup, teardown),
+		cmocka_unit_test_setup_teardown(cleans_up_after_kills, setup, teardown),
+		cmocka_unit_test_setup_teardown(outlives_a_death_in_an_upcall, setup, teardown),
+		cmocka_unit_test_setup_teardown(lets_nothing_hold_itself, setup, teardown),
+		cmocka_unit_test_setup_teardown(waits_for_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(asks_for_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(outlives_garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(refuses_a_bad_hello, setup, teardown),
+		cmocka_unit_test_setup_teardown(ends_with_programs_running, setup, teardown),
+		cmocka_unit_test_setup_teardown(explains_a_bad_specification, setup, teardown),
 	};
 
 	/* A program in which something fails must not take the test with it. */
@@ -496,5 +496,5 @@ int main(int argc, char **argv)
 		return refused();
 	if (argc > 2)
 		return test_door_program(argc, argv);
-	return cmocka_run_group_tests_name("the door", tests, setup, teardown);
+	return cmocka_run_group_tests_name("the door", tests, NULL, NULL);
 }

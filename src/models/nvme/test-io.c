@@ -253,6 +253,22 @@ static void test_depth(void **state)
 	host_close(host);
 }
 
+/* Until all that fits has completed, nothing of it taken. */
+static void wait_full(struct host *host, uint16_t qid)
+{
+	const struct host_queue *q = &host->queues[qid];
+	struct nvme_cqe last;
+	int tries = 5000;
+
+	do {
+		assert_true(tries--);
+		usleep(1000);
+		via_device_lock(host->dev);
+		memcpy(&last, host->memory + q->cq + (q->size - 2) * sizeof(last), sizeof(last));
+		via_device_unlock(host->dev);
+	} while ((via_le16_to_cpu(last.status) & 1) != q->phase);
+}
+
 /* A completion queue that is full holds completions back and loses none. */
 static void test_full_completion_queue(void **state)
 {
@@ -264,7 +280,8 @@ static void test_full_completion_queue(void **state)
 	for (i = 0; i < 7; i++)
 		host_push(host, 1, host_rw(host, NVME_CMD_READ, 0, 1, 512, at + i * HOST_PAGE));
 	host_ring(host, 1);
-	usleep(20000);
+	/* Only then may the submission queue be filled again. */
+	wait_full(host, 1);
 	for (i = 0; i < 7; i++)
 		host_push(host, 1,
 			  host_rw(host, NVME_CMD_READ, 0, 1, 512, at + (7 + i) * HOST_PAGE));
