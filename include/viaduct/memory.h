@@ -66,6 +66,14 @@ struct via_mm_ops {
 		       struct via_backing *ret_backing);
 	/** @free: the last reference is gone */
 	void (*free)(struct via_mm *mm);
+	/**
+	 * @hold: optional: private memory begins to be used for DMA.
+	 * *@ret_addr is the address to give to @readv and @writev for it from
+	 * now on, which stays right when the program moves the pages. 0, -ENOMEM
+	 */
+	int (*hold)(struct via_mm *mm, uint64_t addr, uint64_t len, uint64_t *ret_addr);
+	/** @release: of what @hold returned, with the same length */
+	void (*release)(struct via_mm *mm, uint64_t addr, uint64_t len);
 };
 
 /**

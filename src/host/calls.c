@@ -4,11 +4,13 @@
  * in-process door; only the caller and the way of descriptors differ.
  */
 #include "host/internal.h"
+#include "host/pins.h"
 
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int64_t call_open(struct via_call *call)
@@ -132,6 +134,34 @@ static int64_t call_guard(struct via_call *call)
 	return r;
 }
 
+static int64_t call_held(struct via_call *call)
+{
+	struct via_door_range *ranges = malloc(VIA_DOOR_DATA_SIZE);
+	size_t n;
+
+	if (!ranges)
+		return -ENOMEM;
+	/* Not in the slot, which may change while they are sorted. */
+	n = via_pins_held(via_remote_mm_pins(call->peer->mm), call->request.arg[0],
+			  call->request.arg[1], ranges, VIA_DOOR_MAX_HELD);
+	memcpy(call->data, ranges, n * sizeof(*ranges));
+	free(ranges);
+	return (int64_t)n;
+}
+
+static int64_t call_pins(struct via_call *call)
+{
+	const uint64_t *arg = call->request.arg;
+
+	/* In process, the program's memory is used where it is. */
+	if (!call->peer->mm->pid)
+		return call->request.op == VIA_DOOR_HELD ? 0 : -ENOSPC;
+	if (call->request.op == VIA_DOOR_HELD)
+		return call_held(call);
+	return via_pins_moved(via_remote_mm_pins(call->peer->mm), arg[0], arg[1], arg[2],
+			      arg[3] == 1);
+}
+
 static int64_t dispatch(struct via_call *call)
 {
 	const struct via_door_request *request = &call->request;
@@ -156,6 +186,9 @@ static int64_t dispatch(struct via_call *call)
 		return call_guard(call);
 	case VIA_DOOR_IDENTIFY:
 		return call_identify(call);
+	case VIA_DOOR_HELD:
+	case VIA_DOOR_MOVED:
+		return call_pins(call);
 	case VIA_DOOR_SYNC:
 		return 0;
 	case VIA_DOOR_NOTE:

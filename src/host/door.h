@@ -170,6 +170,18 @@ enum via_door_op {
 	VIA_DOOR_SYNC = 11,
 	/* arg[0] = VIA_DOOR_FLAG_*, added to those of the process. -> 0 */
 	VIA_DOOR_NOTE = 12,
+	/*
+	 * Which pages of [arg[0], arg[0] + arg[1]) does DMA refer to by their
+	 * address? -> n, data = struct via_door_range[n], ascending, whole
+	 * pages; there may be more when n is VIA_DOOR_MAX_HELD.
+	 */
+	VIA_DOOR_HELD = 13,
+	/*
+	 * The pages at [arg[0], arg[0] + arg[1]) are now at arg[2] (arg[3] = 1),
+	 * or will be in a moment (arg[3] = 0; a second call with arg[3] = 1 and
+	 * length 0 says when). -> 0, -ENOSPC: not followed any more.
+	 */
+	VIA_DOOR_MOVED = 14,
 };
 
 /*
@@ -205,6 +217,12 @@ struct via_door_area {
 	uint32_t kind;
 	uint32_t reserved;
 };
+
+/* Pages that DMA refers to. */
+struct via_door_range {
+	uint64_t addr, len;
+};
+#define VIA_DOOR_MAX_HELD (VIA_DOOR_DATA_SIZE / 16u)
 
 struct via_door_request {
 	uint32_t op;

@@ -198,6 +198,9 @@ void via_peer_init_caller(struct via_peer *peer, const struct via_caller_ops *op
 int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm);
 /* The process has gone or has another program: nothing is reachable any more. */
 void via_remote_mm_gone(struct via_mm *mm);
+/* The pages that DMA refers to, of a remote mm. */
+struct via_pins;
+struct via_pins *via_remote_mm_pins(struct via_mm *mm);
 /* Ranges that are not to be written for the program: VIA_DOOR_N_KEEP_OUT of them. */
 void via_remote_mm_keep_out(struct via_mm *mm, const struct via_door_keep_out *ranges);
 

@@ -6,6 +6,7 @@
  * same process and `gone` says that it has not executed another program.
  */
 #include "host/internal.h"
+#include "host/pins.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct via_remote_mm {
@@ -24,6 +26,7 @@ struct via_remote_mm {
 	bool gone;	     /* atomic */
 	/* Atomic, each word; every connection of a process says the same. */
 	struct via_door_keep_out keep_out[VIA_DOOR_N_KEEP_OUT];
+	struct via_pins pins;
 };
 
 static struct via_remote_mm *remote_of(struct via_mm *mm)
@@ -153,8 +156,8 @@ static int copy_batch(struct via_remote_mm *remote, bool write, const struct iov
 	return 0;
 }
 
-static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t n_local,
-		const struct iovec *there, size_t n_there)
+static int copy_once(struct via_mm *mm, bool write, const struct iovec *local, size_t n_local,
+		     const struct iovec *there, size_t n_there)
 {
 	struct via_remote_mm *remote = remote_of(mm);
 	struct cursor from = {local, n_local, 0}, to = {there, n_there, 0};
@@ -167,12 +170,14 @@ static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t
 	if (write && !alive(remote))
 		return -ESRCH;
 	while (!r) {
+		uint64_t len;
+
 		piece = next_piece(&from, &to, &addr);
-		if (piece.iov_len > BATCH_BYTES) {
-			from.offset -= piece.iov_len - BATCH_BYTES;
-			to.offset -= piece.iov_len - BATCH_BYTES;
-			piece.iov_len = BATCH_BYTES;
-		}
+		len = piece.iov_len > BATCH_BYTES ? BATCH_BYTES : piece.iov_len;
+		addr = via_pins_where(&remote->pins, addr, &len);
+		from.offset -= piece.iov_len - len;
+		to.offset -= piece.iov_len - len;
+		piece.iov_len = len;
 		if (n &&
 		    (!piece.iov_len || n == BATCH_PIECES || bytes + piece.iov_len > BATCH_BYTES)) {
 			r = copy_batch(remote, write, a, b, n);
@@ -186,6 +191,38 @@ static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t
 		n++;
 	}
 	return r || write || alive(remote) ? r : -ESRCH;
+}
+
+/* How long the program may take between announcing a move of pages and doing it. */
+#define MOVE_TRIES 50
+#define MOVE_PAUSE_NS 200000
+
+static int copy(struct via_mm *mm, bool write, const struct iovec *local, size_t n_local,
+		const struct iovec *there, size_t n_there)
+{
+	const struct timespec pause = {.tv_nsec = MOVE_PAUSE_NS};
+	int r, tries = MOVE_TRIES;
+
+	do
+		r = copy_once(mm, write, local, n_local, there, n_there);
+	while (r == -EFAULT && via_pins_settling(&remote_of(mm)->pins) && tries-- &&
+	       nanosleep(&pause, NULL) == 0);
+	return r;
+}
+
+static int remote_hold(struct via_mm *mm, uint64_t addr, uint64_t len, uint64_t *ret_addr)
+{
+	return via_pins_hold(&remote_of(mm)->pins, addr, len, ret_addr);
+}
+
+static void remote_release(struct via_mm *mm, uint64_t addr, uint64_t len)
+{
+	via_pins_release(&remote_of(mm)->pins, addr, len);
+}
+
+struct via_pins *via_remote_mm_pins(struct via_mm *mm)
+{
+	return &remote_of(mm)->pins;
 }
 
 static int remote_readv(struct via_mm *mm, const struct iovec *local, size_t n_local,
@@ -356,6 +393,7 @@ static void remote_free(struct via_mm *mm)
 
 	(void)close(remote->pid_fd);
 	(void)close(remote->proc_fd);
+	via_pins_deinit(&remote->pins);
 	free(remote);
 }
 
@@ -364,6 +402,8 @@ static const struct via_mm_ops remote_ops = {
 	.writev = remote_writev,
 	.probe = remote_probe,
 	.backing = remote_backing,
+	.hold = remote_hold,
+	.release = remote_release,
 	.free = remote_free,
 };
 
@@ -371,8 +411,10 @@ int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm
 {
 	struct via_remote_mm *remote = calloc(1, sizeof(*remote));
 
-	if (!remote)
+	if (!remote || via_pins_init(&remote->pins)) {
+		free(remote);
 		return -ENOMEM;
+	}
 	remote->mm = (struct via_mm){.ops = &remote_ops, .refs = 1, .pid = pid};
 	remote->pid_fd = pid_fd;
 	remote->proc_fd = proc_fd;

@@ -27,6 +27,9 @@ static int copy(struct via_mm *mm, uint64_t addr, void *buf, size_t len, bool wr
 {
 	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)addr, len };
 
+	/* Not user space, where a via_mm may give addresses a meaning of its own. */
+	if ((addr + len) >> 48)
+		return -EFAULT;
 	return (write ? mm->ops->writev : mm->ops->readv)(mm, &local, 1, &remote, 1);
 }
 

@@ -123,11 +123,44 @@ static int build_fd(struct builder *b, uint64_t addr, uint64_t len)
 	return add_window(b, b->space->fd, addr, len);
 }
 
+/* Does the program's side have to follow this segment? */
+static bool is_held(const struct via_space *space, const struct via_store_seg *seg)
+{
+	return space->mm && space->mm->ops->hold && !seg->host;
+}
+
+static void drop_segs(struct via_space *space, struct via_store_seg *segs, size_t n_segs,
+		      size_t n_held)
+{
+	for (size_t i = 0; i < n_segs; i++) {
+		if (segs[i].window)
+			via_window_put(space, segs[i].window);
+		if (i < n_held && is_held(space, &segs[i]))
+			space->mm->ops->release(space->mm, segs[i].remote, segs[i].len);
+	}
+}
+
+/* After the segments have their final form. *ret_n: those that are done, also on failure. */
+static int hold_segs(struct builder *b, size_t *ret_n)
+{
+	int rc = 0;
+
+	for (*ret_n = 0; *ret_n < b->n_segs && !rc; *ret_n += !rc) {
+		struct via_store_seg *seg = &b->segs[*ret_n];
+
+		if (is_held(b->space, seg))
+			rc = b->space->mm->ops->hold(b->space->mm, seg->remote, seg->len,
+						     &seg->remote);
+	}
+	return rc;
+}
+
 static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsigned int prot,
 		     bool probe, struct via_store **ret_store)
 {
 	struct builder b = { .space = space, .prot = prot };
 	struct via_store *store;
+	size_t n_held = 0;
 	uint64_t last;
 	int rc;
 
@@ -140,11 +173,11 @@ static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsig
 	if (!space->mm && (prot & ~space->prot))
 		return -EFAULT;
 	rc = space->mm ? build_mm(&b, addr, len, probe) : build_fd(&b, addr, len);
+	if (!rc)
+		rc = hold_segs(&b, &n_held);
 	store = rc ? NULL : malloc(sizeof(*store) + b.n_segs * sizeof(b.segs[0]));
 	if (!store) {
-		for (size_t i = 0; i < b.n_segs; i++)
-			if (b.segs[i].window)
-				via_window_put(space, b.segs[i].window);
+		drop_segs(space, b.segs, b.n_segs, n_held);
 		free(b.segs);
 		return rc ? rc : -ENOMEM;
 	}
@@ -187,9 +220,7 @@ void via_store_put(struct via_store *store)
 {
 	if (!store || __atomic_sub_fetch(&store->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	for (size_t i = 0; i < store->n_segs; i++)
-		if (store->segs[i].window)
-			via_window_put(store->space, store->segs[i].window);
+	drop_segs(store->space, store->segs, store->n_segs, store->n_segs);
 	via_space_put(store->space);
 	free(store);
 }

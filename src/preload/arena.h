@@ -11,8 +11,8 @@
 
 enum {
 	VIA_ARENA_GUARD = 65536,
-	VIA_ARENA_POOL = 65536,	     /* the connections */
-	VIA_ARENA_FDS = 16 << 20,    /* what is known about descriptor numbers */
+	VIA_ARENA_POOL = 65536,			    /* the connections */
+	VIA_ARENA_FDS = 16 << 20,		    /* what is known about descriptor numbers */
 	VIA_ARENA_SLOT = VIA_DOOR_SLOT_SIZE + 4096, /* each with a page that stays empty */
 };
 

@@ -6,6 +6,7 @@
  * loops that close everything.
  */
 #include "preload/ours.h"
+#include "preload/pins.h"
 #include "preload/real.h"
 #include "preload/sys.h"
 
@@ -18,6 +19,7 @@ static void settle(void)
 	int err = errno;
 
 	via_call_simple(VIA_DOOR_SYNC, 0, 0, 0, 0, 0);
+	via_pins_collect();
 	errno = err;
 }
 

@@ -3,6 +3,7 @@
 #include "preload/client.h"
 #include "preload/exec.h"
 #include "preload/maps.h"
+#include "preload/pins.h"
 #include "preload/real.h"
 #include "preload/signals.h"
 
@@ -13,6 +14,7 @@ static void after_fork(void)
 	via_client_after_fork();
 	via_signals_after_fork();
 	via_maps_after_fork();
+	via_pins_after_fork();
 }
 
 __attribute__((constructor)) static void init(void)

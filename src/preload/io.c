@@ -6,6 +6,7 @@
  * that makes our descriptors pollable, so those look first.
  */
 #include "preload/ours.h"
+#include "preload/pins.h"
 #include "preload/real.h"
 #include "preload/self.h"
 #include "preload/sys.h"
@@ -35,8 +36,10 @@ VIA_INTERPOSE int ioctl(int fd, unsigned long command, ...)
 		call.request.arg[0] = command;
 		call.request.arg[1] = arg;
 		ret = via_call_on(fd, &call);
-		if (ret != -ENOTSOCK)
+		if (ret != -ENOTSOCK) {
+			via_pins_note(command, arg, ret);
 			return (int)via_ret(ret);
+		}
 	}
 	return (int)via_ret(via_sys(SYS_ioctl, fd, command, arg));
 }

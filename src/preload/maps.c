@@ -10,6 +10,7 @@
 #include "preload/doorbell.h"
 #include "preload/lock.h"
 #include "preload/ours.h"
+#include "preload/pins.h"
 #include "preload/real.h"
 #include "preload/signals.h"
 #include "preload/sys.h"
@@ -490,6 +491,8 @@ static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offse
 {
 	long ret;
 
+	if (flags & MAP_FIXED)
+		via_pins_rescue((uint64_t)addr, (uint64_t)addr + page_up(len), false);
 	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && via_maybe_ours(fd) && via_ours(fd))
 		return map_region(addr, len, prot, flags, fd, offset);
 	if ((flags & MAP_FIXED) && overlaps((uint64_t)addr, (uint64_t)addr + page_up(len)))
@@ -512,7 +515,10 @@ VIA_INTERPOSE int munmap(void *addr, size_t len)
 {
 	uint64_t start = (uint64_t)addr;
 
-	if (start % PAGE || !len || !overlaps(start, start + page_up(len)))
+	if (start % PAGE || !len)
+		return (int)via_ret(via_sys(SYS_munmap, addr, len));
+	via_pins_rescue(start, start + page_up(len), false);
+	if (!overlaps(start, start + page_up(len)))
 		return (int)via_ret(via_sys(SYS_munmap, addr, len));
 	return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
 }
@@ -584,6 +590,34 @@ static void move_pieces(uint64_t from, uint64_t old_len, uint64_t to, uint64_t n
 	write_end();
 }
 
+/* Memory that is no device's, but that DMA may refer to. */
+static long move_memory(uint64_t from, uint64_t old_len, uint64_t new_len, int flags, uint64_t to)
+{
+	bool pinned;
+	long ret;
+
+	if (flags & MREMAP_FIXED)
+		via_pins_rescue(to, to + new_len, false);
+	if (new_len < old_len)
+		via_pins_rescue(from + new_len, from + old_len, false);
+	pinned = flags & MREMAP_MAYMOVE && via_pins_move_begin(from, from + old_len);
+	ret = via_sys(SYS_mremap, from, old_len, new_len, flags, to);
+	if (pinned && !failed(ret) && (uint64_t)ret != from)
+		via_pins_move_end(from, old_len < new_len ? old_len : new_len, (uint64_t)ret);
+	else if (pinned)
+		via_pins_move_end(0, 0, 0);
+	return ret;
+}
+
+VIA_INTERPOSE int madvise(void *addr, size_t len, int advice)
+{
+	uint64_t start = (uint64_t)addr;
+
+	if (advice == MADV_DONTNEED && start % PAGE == 0)
+		via_pins_rescue(start, start + page_up(len), true);
+	return (int)via_ret(via_sys(SYS_madvise, addr, len, advice));
+}
+
 VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)
 {
 	uint64_t from = (uint64_t)addr, to = 0, old;
@@ -597,7 +631,8 @@ VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags
 	va_end(ap);
 	if (!overlaps(from, from + page_up(old_len)) &&
 	    (!(flags & MREMAP_FIXED) || !overlaps(to, to + page_up(new_len))))
-		return (void *)via_ret(via_sys(SYS_mremap, addr, old_len, new_len, flags, to));
+		return (void *)via_ret(
+			move_memory(from, page_up(old_len), page_up(new_len), flags, to));
 
 	/* A device's memory cannot grow. */
 	if (overlaps(from, from + page_up(old_len)) && page_up(new_len) > page_up(old_len))

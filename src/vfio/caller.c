@@ -11,6 +11,15 @@ static int fault(int ret)
 	return ret < 0 ? -EFAULT : 0;
 }
 
+/*
+ * User space ends below 2^48; above, a struct via_mm may give addresses a
+ * meaning of its own, which is not for a program to use.
+ */
+static bool user_range(uint64_t addr, size_t len)
+{
+	return addr + len >= addr && !((addr + len) >> 48);
+}
+
 int via_copy_in(struct via_caller *caller, void *dst, uint64_t addr, size_t len)
 {
 	struct iovec local = {.iov_base = dst, .iov_len = len};
@@ -18,7 +27,7 @@ int via_copy_in(struct via_caller *caller, void *dst, uint64_t addr, size_t len)
 
 	if (!len)
 		return 0;
-	if (addr + len < addr)
+	if (!user_range(addr, len))
 		return -EFAULT;
 	return fault(caller->mm->ops->readv(caller->mm, &local, 1, &remote, 1));
 }
@@ -30,7 +39,7 @@ int via_copy_out(struct via_caller *caller, uint64_t addr, const void *src, size
 
 	if (!len)
 		return 0;
-	if (addr + len < addr)
+	if (!user_range(addr, len))
 		return -EFAULT;
 	return fault(caller->mm->ops->writev(caller->mm, &local, 1, &remote, 1));
 }

@@ -653,6 +653,125 @@ static void test_lost_memory(void)
 	close_all();
 }
 
+/* Memory that is mapped for DMA and that the program then takes away -------------------------- */
+
+enum { DMA_SRC = 0x80, DMA_DST = 0x88, DMA_COUNT = 0x90, DMA_CMD = 0x98, CARD = 0x40000 };
+enum { TO_CARD = 0x1, FROM_CARD = 0x3, PINNED = 0x100000, PROBE = 0x200000 };
+
+static void edu_dma(uint32_t from, uint32_t to, uint32_t command)
+{
+	*reg(DMA_SRC) = from;
+	*reg(DMA_DST) = to;
+	*reg(DMA_COUNT) = PAGE;
+	*reg(DMA_CMD) = command;
+	for (int i = 0; *reg(DMA_CMD) & 1; i++) {
+		CHECK(i < 5000);
+		usleep(1000);
+	}
+}
+
+static uint8_t *dma_memory(uint64_t iova, size_t len)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 3, .iova = iova, .size = len};
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	map.vaddr = (uint64_t)p;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+	return p;
+}
+
+static void dma_unmap(uint64_t iova, size_t len)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .iova = iova, .size = len};
+
+	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) == 0 && unmap.size == len);
+}
+
+/* What the device reads at page n of the pinned memory is all byte. */
+static bool device_sees(uint8_t *probe, int n, uint8_t byte)
+{
+	memset(probe, ~byte, PAGE);
+	edu_dma((uint32_t)(PINNED + n * PAGE), CARD, TO_CARD);
+	edu_dma(CARD, PROBE, FROM_CARD);
+	for (int i = 0; i < PAGE; i++)
+		if (probe[i] != byte)
+			return false;
+	return true;
+}
+
+static unsigned int count_maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned int n = 0;
+	int c;
+
+	CHECK(f);
+	while ((c = getc(f)) != EOF)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
+static void test_pins(void)
+{
+	unsigned int before;
+	uint8_t *p, *q, *probe;
+
+	open_all();
+	probe = dma_memory(PROBE, PAGE);
+	before = count_maps();
+
+	/* Unmapped, and the addresses used for something else. */
+	p = dma_memory(PINNED, 8 * PAGE);
+	for (int i = 0; i < 8; i++)
+		memset(p + i * PAGE, 0x10 + i, PAGE);
+	CHECK(munmap(p + PAGE, 2 * PAGE) == 0);
+	q = mmap(p + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(q == p + PAGE);
+	memset(q, 0xaa, 2 * PAGE);
+	CHECK(device_sees(probe, 0, 0x10) && device_sees(probe, 1, 0x11) &&
+	      device_sees(probe, 2, 0x12) && device_sees(probe, 3, 0x13));
+
+	/* Mapped over, and given back to the kernel. */
+	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0) == p);
+	CHECK(p[0] == 0 && device_sees(probe, 0, 0x10));
+	CHECK(madvise(p + 3 * PAGE, PAGE, MADV_DONTNEED) == 0);
+	CHECK(p[3 * PAGE] == 0 && device_sees(probe, 3, 0x13));
+	memset(p + 3 * PAGE, 0xbb, PAGE);
+	CHECK(device_sees(probe, 3, 0x13));
+
+	/* Moved by the program: it and the device still see the same page. */
+	q = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(q != MAP_FAILED);
+	CHECK(mremap(p + 5 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q);
+	memset(q, 0x55, PAGE);
+	CHECK(device_sees(probe, 5, 0x55));
+	memset(probe, 0x66, PAGE);
+	edu_dma(PROBE, CARD, TO_CARD);
+	edu_dma(CARD, PINNED + 5 * PAGE, FROM_CARD);
+	CHECK(q[0] == 0x66 && q[PAGE - 1] == 0x66);
+	/* And then unmapped after all. */
+	CHECK(munmap(q, PAGE) == 0 && device_sees(probe, 5, 0x66));
+
+	/* Gone with the mapping for DMA. */
+	CHECK(munmap(p, 8 * PAGE) == 0 && device_sees(probe, 7, 0x17));
+	dma_unmap(PINNED, 8 * PAGE);
+	CHECK(count_maps() <= before);
+
+	/* What is not mapped for DMA any more is unmapped as ever. */
+	p = dma_memory(PINNED, PAGE);
+	dma_unmap(PINNED, PAGE);
+	CHECK(munmap(p, PAGE) == 0);
+	CHECK(count_maps() <= before);
+	close_all();
+	munmap(probe, PAGE);
+}
+
 static void test_vectors(void)
 {
 	uint32_t a = 0, b = 0;
@@ -684,6 +803,7 @@ static const struct {
 	{"paths", test_paths},		   {"close loops", test_close_loops},
 	{"mappings", test_mappings},	   {"vectors", test_vectors},
 	{"lost memory", test_lost_memory},
+	{"pins", test_pins},
 };
 
 int main(int argc, char **argv)
