@@ -113,4 +113,15 @@ truncate -s 1M "$WORKDIR/disk.img"
 	$VIADUCT run --device nvme,image=$WORKDIR/disk.img -- true" >"$WORKDIR/out" 2>&1
 if [ $? = 125 ] && grep -q "disk.img" "$WORKDIR/out"; then ok "a second run on the same image is refused"; else not_ok "a second run on the same image" "$WORKDIR/out"; fi
 
+if command -v lspci >/dev/null; then
+	"${run[@]}" --device "nvme,image=$WORKDIR/disk.img,addr=0000:00:04.0" -- lspci -nvv >"$WORKDIR/lspci" 2>&1
+	for text in '^00:03.0 .*1234:11e8' '^00:04.0 .*1b36:0010' 'Region 0: Memory at .*64-bit.*size=16K' 'MSI-X: Enable- Count=65' \
+		'FLReset+ ' 'Kernel driver in use: vfio-pci'; do
+		if grep -q -- "$text" "$WORKDIR/lspci"; then ok "lspci shows $text"; else not_ok "lspci does not show $text" "$WORKDIR/lspci"; fi
+	done
+	[ "$(grep -c '^[0-9a-f]' "$WORKDIR/lspci")" = 2 ] && ok "lspci shows our devices only" || not_ok "lspci shows other devices" "$WORKDIR/lspci"
+else
+	skip "lspci" "pciutils is not installed"
+fi
+
 if settled >"$WORKDIR/left"; then ok "nothing is left behind"; else not_ok "left behind" "$WORKDIR/left"; fi
