@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as the instruction that touched a trapped page, with any content
- * of the registers. The code ends where its page ends, and the next page is
- * not there; memory is a function of the input.
+ * of the registers. The code is where its page ends; the next page is not
+ * there, or it is and the instruction may go on in it.
  */
 #include "fuzz.h"
 
@@ -42,16 +42,20 @@ static int write_memory(void *cookie, uint64_t addr, unsigned int size, uint64_t
 	return access_memory(cookie, size);
 }
 
-static uint8_t *code_page(void)
+/* The end of a page, with a page behind it or not. */
+static uint8_t *page_end(bool more)
 {
-	static uint8_t *page;
+	static uint8_t *made[2];
+	uint8_t *page = made[more];
 
 	if (!page) {
 		page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			    0);
-		FUZZ_CHECK(page != MAP_FAILED && mprotect(page + PAGE, PAGE, PROT_NONE) == 0);
+		FUZZ_CHECK(page != MAP_FAILED);
+		FUZZ_CHECK(more || mprotect(page + PAGE, PAGE, PROT_NONE) == 0);
+		made[more] = page;
 	}
-	return page;
+	return page + PAGE;
 }
 
 /* The image of a frame with as many vector registers as the processor has. */
@@ -77,15 +81,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct via_emulate_ops ops = {read_memory, write_memory};
 	struct fuzz_input in = {data, size};
 	struct via_emulate_fault fault = {0};
-	uint8_t len = fuzz_u8(&in) % (CODE_MAX + 1), how, *code;
+	uint8_t first = fuzz_u8(&in), len = first % (CODE_MAX + 1), how, *code;
 	_Alignas(64) static uint8_t xsave[XSAVE_SIZE];
 	struct memory memory = {0};
 	ucontext_t uc;
 	greg_t rip;
 	int r;
 
-	/* All that follows the instruction's own bytes is missing: a fault then is our fault. */
-	code = code_page() + PAGE - CODE_MAX;
+	if (first & 0x80)
+		code = page_end(true) - (first >> 4 & 7);
+	else
+		code = page_end(false) - CODE_MAX;
 	memset(code, 0xcc, CODE_MAX);
 	fuzz_bytes(&in, code, len);
 	how = fuzz_u8(&in);
