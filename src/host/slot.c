@@ -83,7 +83,9 @@ bool via_conn_upcall(struct via_conn *conn, const struct via_door_upcall *upcall
 	out.n_fds = send_fd >= 0;
 	slot->upcall = out;
 	via_door_post(&slot->state, VIA_DOOR_UPCALL);
-	if (via_door_wait(&slot->state, VIA_DOOR_UPCALL, &conn->spin,
+	/* That may have written over a hang-up's CLOSED, and nobody would answer. */
+	if (__atomic_load_n(&conn->dead, __ATOMIC_SEQ_CST) ||
+	    via_door_wait(&slot->state, VIA_DOOR_UPCALL, &conn->spin,
 			  (int64_t)VIA_DOOR_UPCALL_SECONDS * 1000000000) != VIA_DOOR_ANSWER) {
 		conn->broken = true;
 		return false;
