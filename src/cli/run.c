@@ -27,6 +27,7 @@ static void help(void)
 static bool choose(const char *text, const char *const names[], const int values[], int *ret_value)
 {
 	for (size_t i = 0; names[i]; i++) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): getopt gave an argument */
 		if (!strcmp(text, names[i])) {
 			*ret_value = values[i];
 			return true;

@@ -80,7 +80,7 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 {
 	struct via_hosted_file *hosted = calloc(1, sizeof(*hosted));
 	int ends[2] = {-1, -1}, r;
-	struct stat st;
+	struct stat st = {0};
 
 	if (!hosted)
 		return -ENOMEM;

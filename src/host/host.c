@@ -270,6 +270,7 @@ static int parse_spec(const char *text, struct spec *spec, struct via_error *err
 		*end = '\0';
 		r = take_item(spec, p, err);
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): spec owns its strings */
 	return r;
 }
 
@@ -336,7 +337,7 @@ static int make_device(const struct via_model *model, const char *options, struc
 int via_host_add_device(struct via_host *host, const char *text, struct via_error *err)
 {
 	const struct via_model *model;
-	struct via_device *dev;
+	struct via_device *dev = NULL;
 	struct spec spec;
 	int r;
 

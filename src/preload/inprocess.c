@@ -114,7 +114,8 @@ static bool setting(const char *config, const char *name, const char *value)
 
 static int add_devices(void)
 {
-	char *list = strdup(getenv("VIADUCT_DEVICES")), *rest = list, *spec;
+	const char *devices = getenv("VIADUCT_DEVICES");
+	char *list = strdup(devices ? devices : ""), *rest = list, *spec;
 	struct via_error error = {0};
 	int err = list ? 0 : -ENOMEM;
 
