@@ -76,7 +76,7 @@ static int check(const char *path, unsigned int depth, struct via_error *err)
 	unsigned char head[256] = {0};
 	struct stat st;
 	const char *why = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* an interpreter may be a pipe */
 
 	/* Executable but unreadable: nothing can be said, and the loader will tell. */
 	if (fd < 0)

@@ -11,6 +11,7 @@
 
 struct via_host;
 
+/* config: NULL for the defaults. */
 int via_host_new(const struct via_vfio_config *config, struct via_host **ret_host);
 /* Stops threads, closes files and connections, frees devices. */
 void via_host_free(struct via_host *host);
