@@ -18,35 +18,29 @@
 #define FIRST_DEVICE_NUMBER 3
 #define LAST_DEVICE_NUMBER 31
 
-static void wake_event(struct via_source *source, uint32_t events)
-{
-	(void)source;
-	(void)events;
-}
-
 static int open_fds(struct via_host *host)
 {
-	int r;
+	struct epoll_event wake = {.events = EPOLLIN};
 
 	host->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	host->alarm_fd = epoll_create1(EPOLL_CLOEXEC);
 	host->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	host->guard_epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	host->guard_stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (host->epoll_fd < 0 || host->guard_epoll_fd < 0 || host->wake_fd < 0 ||
-	    host->guard_stop_fd < 0)
+	if (host->epoll_fd < 0 || host->alarm_fd < 0 || host->guard_epoll_fd < 0 ||
+	    host->wake_fd < 0 || host->guard_stop_fd < 0)
 		return -errno;
-	host->wake = (struct via_source){.fd = host->wake_fd, .event = wake_event};
-	r = via_loop_add(host, &host->wake, EPOLLIN);
-	if (r)
-		return r;
+	/* In the alarms alone, and never read: once set, the loop only ends. */
+	if (epoll_ctl(host->alarm_fd, EPOLL_CTL_ADD, host->wake_fd, &wake) < 0)
+		return -errno;
 	host->reserve_fd = fcntl(host->epoll_fd, F_DUPFD_CLOEXEC, 0);
 	return host->reserve_fd < 0 ? -errno : 0;
 }
 
 static void close_fds(struct via_host *host)
 {
-	int fds[] = {host->epoll_fd, host->wake_fd, host->guard_epoll_fd, host->guard_stop_fd,
-		     host->reserve_fd};
+	int fds[] = {host->epoll_fd,	   host->alarm_fd,	host->wake_fd,
+		     host->guard_epoll_fd, host->guard_stop_fd, host->reserve_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -85,7 +79,8 @@ int via_host_new(const struct via_vfio_config *config, struct via_host **ret_hos
 
 	if (!host)
 		return -ENOMEM;
-	host->epoll_fd = host->wake_fd = host->guard_stop_fd = host->reserve_fd = -1;
+	host->epoll_fd = host->alarm_fd = host->wake_fd = host->guard_stop_fd = host->reserve_fd =
+		-1;
 	host->guard_epoll_fd = -1;
 	host->listener.fd = -1;
 	host->iommu = config ? config->iommu : NULL;

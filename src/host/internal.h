@@ -69,8 +69,12 @@ struct via_guard;
 struct via_host {
 	struct via_vfio *vfio;		     /* constant */
 	const struct via_iommu_props *iommu; /* constant; NULL: the default */
-	int epoll_fd, wake_fd;		     /* constant */
-	struct via_source wake;		     /* constant */
+	/*
+	 * All sources are in two epoll sets. alarm_fd, edge-triggered, is what
+	 * the loop thread sleeps on. epoll_fd is only looked at, under poll_lock:
+	 * a look at a set that another thread is scanning can miss events.
+	 */
+	int epoll_fd, alarm_fd, wake_fd; /* constant */
 
 	pthread_mutex_t poll_lock;  /* looking for events and acting on them */
 	struct via_source listener; /* fd: poll_lock; -1 when not listening */
@@ -121,6 +125,8 @@ int via_loop_add(struct via_host *host, struct via_source *source, uint32_t even
 int via_loop_change(struct via_host *host, struct via_source *source, uint32_t events);
 /* From an event or with poll_lock held. Closes the descriptor. */
 void via_loop_remove(struct via_host *host, struct via_source *source);
+/* Likewise, and leaves the descriptor to its owner. */
+void via_loop_forget(struct via_host *host, struct via_source *source);
 void via_reap_push(struct via_host *host, struct via_reap *reap);
 void via_reap_run(struct via_host *host);
 /*

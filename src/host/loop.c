@@ -2,7 +2,6 @@
 #include "host/internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,18 +11,35 @@
 /* How long a call waits at most for a dead process's last call to end. */
 #define SETTLE_SECONDS 2
 
-int via_loop_add(struct via_host *host, struct via_source *source, uint32_t events)
+static int control(struct via_host *host, int op, struct via_source *source, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};
+	struct epoll_event alarm = {.events = events | EPOLLET};
 
-	return epoll_ctl(host->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+	if (epoll_ctl(host->epoll_fd, op, source->fd, &event) < 0)
+		return -errno;
+	/* Second: what it wakes then looks at a set that has the source. */
+	return epoll_ctl(host->alarm_fd, op, source->fd, &alarm) < 0 ? -errno : 0;
+}
+
+int via_loop_add(struct via_host *host, struct via_source *source, uint32_t events)
+{
+	int r = control(host, EPOLL_CTL_ADD, source, events);
+
+	if (r)
+		via_loop_forget(host, source);
+	return r;
 }
 
 int via_loop_change(struct via_host *host, struct via_source *source, uint32_t events)
 {
-	struct epoll_event event = {.events = events, .data.ptr = source};
+	return control(host, EPOLL_CTL_MOD, source, events);
+}
 
-	return epoll_ctl(host->epoll_fd, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
+void via_loop_forget(struct via_host *host, struct via_source *source)
+{
+	(void)epoll_ctl(host->alarm_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	(void)epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
 }
 
 void via_loop_remove(struct via_host *host, struct via_source *source)
@@ -31,10 +47,13 @@ void via_loop_remove(struct via_host *host, struct via_source *source)
 	if (source->fd < 0)
 		return;
 	/* Explicitly: a fork child in process may hold the description open. */
-	(void)epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	via_loop_forget(host, source);
 	(void)close(source->fd);
 	source->fd = -1;
 }
+
+/* Of one look: a listener that cannot accept for lack of descriptors stays ready. */
+#define MAX_EVENTS 8192
 
 /*
  * One event at a time, because acting on one may free the source of another.
@@ -44,11 +63,9 @@ static void look_for_events(struct via_host *host)
 	struct epoll_event event;
 
 	pthread_mutex_lock(&host->poll_lock);
-	while (epoll_wait(host->epoll_fd, &event, 1, 0) == 1) {
+	for (int i = 0; i < MAX_EVENTS && epoll_wait(host->epoll_fd, &event, 1, 0) == 1; i++) {
 		struct via_source *source = event.data.ptr;
 
-		if (source == &host->wake)
-			break;
 		source->event(source, event.events);
 	}
 	pthread_mutex_unlock(&host->poll_lock);
@@ -149,10 +166,10 @@ static bool stopping(struct via_host *host)
 static void *loop_main(void *cookie)
 {
 	struct via_host *host = cookie;
-	struct pollfd poll_fd = {.fd = host->epoll_fd, .events = POLLIN};
+	struct epoll_event alarm;
 
 	while (!stopping(host)) {
-		(void)poll(&poll_fd, 1, -1);
+		(void)epoll_wait(host->alarm_fd, &alarm, 1, -1);
 		look_for_events(host);
 	}
 	return NULL;

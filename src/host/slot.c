@@ -191,6 +191,27 @@ static void unlink_conn(struct via_conn *conn)
 	*link = conn->next;
 }
 
+/* More than a client that keeps to the protocol can have on the way. */
+#define MAX_UNREAD 8
+
+/*
+ * Close what the client sent and we did not take. Closing the socket alone
+ * would do it too, but only when nobody else holds it any more: the kernel
+ * does for a moment in another thread's epoll_wait().
+ */
+static void drain(struct via_conn *conn)
+{
+	for (int i = 0; i < MAX_UNREAD; i++) {
+		struct via_door_message message;
+		int fd = -1;
+
+		if (via_door_recv(conn->source.fd, &message, sizeof(message), MSG_DONTWAIT, true,
+				  &fd) == 0 &&
+		    fd >= 0)
+			(void)close(fd);
+	}
+}
+
 /*
  * The slot thread. When it gives the client up, it shuts the socket down and
  * waits for the loop to see that: closing is the loop's, so that nobody uses a
@@ -209,6 +230,7 @@ static void *serve_main(void *cookie)
 	while (!__atomic_load_n(&conn->dead, __ATOMIC_SEQ_CST))
 		pthread_cond_wait(&host->changed, &host->lock);
 	pthread_mutex_unlock(&host->lock);
+	drain(conn);
 	(void)close(conn->source.fd);
 	/* Counted until nothing of it is left. */
 	deinit_conn(conn);
@@ -231,7 +253,7 @@ static void served_hang_up(struct via_source *source, uint32_t events)
 
 	(void)events;
 	/* The descriptor stays the slot thread's, which may be using it. */
-	(void)epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	via_loop_forget(host, source);
 	pthread_mutex_lock(&host->lock);
 	__atomic_store_n(&conn->dead, true, __ATOMIC_SEQ_CST);
 	/* Under the lock: afterwards the thread may free the connection. */
@@ -376,9 +398,8 @@ static void refuse_one(struct via_host *host)
 {
 	int fd;
 
-	if (host->reserve_fd < 0)
-		return;
-	(void)close(host->reserve_fd);
+	if (host->reserve_fd >= 0)
+		(void)close(host->reserve_fd);
 	fd = accept4(host->listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		(void)close(fd);
