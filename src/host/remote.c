@@ -61,7 +61,7 @@ static int copy_by_upcall(struct via_remote_mm *remote, bool write, const struct
 			.op = write ? VIA_DOOR_WRITE_MEM : VIA_DOOR_READ_MEM, .arg = {addr, n}};
 		struct via_door_answer answer;
 
-		if (write)
+		if (write) /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): left > 0 */
 			memcpy(conn->slot->data, bytes, n);
 		if (!via_conn_upcall(conn, &upcall, -1, &answer, NULL) || answer.result)
 			return -EFAULT;

@@ -16,7 +16,7 @@ guest_initrd "$WORKDIR/initrd" "$SOURCE/tests/guest/durability.init" "nvme ext4 
 
 # run_and_kill IMAGE CONSOLE OPTIONS: start the guest, let it write a while, SIGKILL the host process.
 run_and_kill() {
-	local image=$1 console=$2 options=$3 supervisor host i
+	local image=$1 console=$2 options=$3 supervisor host
 	: >"$console"
 	# shellcheck disable=SC2086 # GUEST_QEMU is a list of words
 	"$VIADUCT" run --device "nvme,image=$image,addr=$ADDR,$options" -- \
