@@ -16,7 +16,7 @@ struct via_path {
 };
 
 /*
- * Look at path (any pointer that libc would take) relative to directory dir
+ * Look at path (any pointer, also one that is no string's) relative to directory dir
  * (AT_FDCWD for none). ret->path is the program's own pointer when it is not ours.
  * Async-signal-safe.
  */

@@ -55,3 +55,27 @@ int via_self_write(uint64_t to, const void *from, size_t len)
 {
 	return copy(to, (uint64_t)from, len, SYS_process_vm_writev);
 }
+
+int via_self_string(char *to, uint64_t from, size_t room)
+{
+	enum { FIRST = 256, PAGE = 4096 };
+	size_t at = 0;
+
+	/* Never past the page that the string may end in: the next one may be bad. */
+	while (at < room) {
+		size_t part = PAGE - (from + at) % PAGE;
+		const char *end;
+
+		if (!at && part > FIRST)
+			part = FIRST;
+		if (part > room - at)
+			part = room - at;
+		if (via_self_read(to + at, from + at, part))
+			return -EFAULT;
+		end = memchr(to + at, '\0', part);
+		if (end)
+			return (int)(end - to);
+		at += part;
+	}
+	return -ENAMETOOLONG;
+}

@@ -10,4 +10,10 @@
 int via_self_read(void *to, uint64_t from, size_t len);
 int via_self_write(uint64_t to, const void *from, size_t len);
 
+/*
+ * A string of the program's that may be no string: its length without the NUL, -EFAULT, or
+ * -ENAMETOOLONG when it does not end within room bytes. Usually one system call.
+ */
+int via_self_string(char *to, uint64_t from, size_t room);
+
 #endif

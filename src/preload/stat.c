@@ -139,7 +139,7 @@ VIA_INTERPOSE int statx(int dir, const char *restrict path, int flags, unsigned 
 	struct via_path p = {.path = path};
 	int ret;
 
-	if (via_client_present() && (uintptr_t)path >= 4096 && path[0])
+	if (via_client_present())
 		via_path_resolve(&p, dir, path);
 	ret = REAL(statx)(dir, p.path, flags, mask, st);
 	if (!ret && p.node && S_ISREG(st->stx_mode)) {

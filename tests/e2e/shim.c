@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -502,6 +503,58 @@ static void test_descriptors(void)
 	close_all();
 }
 
+/* Each call refuses path as the kernel does; readlinkat by number asks the kernel itself. */
+static void refused(const char *path)
+{
+	struct statx stx;
+	struct stat st;
+	char buf[16];
+	int err;
+
+	CHECK(syscall(SYS_readlinkat, AT_FDCWD, path, buf, sizeof(buf)) < 0);
+	err = errno;
+	CHECK(open(path, O_RDONLY) < 0 && errno == err);
+	CHECK(openat(AT_FDCWD, path, O_RDONLY) < 0 && errno == err);
+	CHECK(stat(path, &st) < 0 && errno == err);
+	CHECK(lstat(path, &st) < 0 && errno == err);
+	CHECK(fstatat(AT_FDCWD, path, &st, 0) < 0 && errno == err);
+	CHECK(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx) < 0 && errno == err);
+	CHECK(access(path, R_OK) < 0 && errno == err);
+	CHECK(faccessat(AT_FDCWD, path, R_OK, 0) < 0 && errno == err);
+	CHECK(readlink(path, buf, sizeof(buf)) < 0 && errno == err);
+	CHECK(!fopen(path, "re") && errno == err);
+}
+
+static void test_bad_paths(void)
+{
+	static char longest[2 * PAGE];
+	char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+	/* The compiler knows as well as we do that these are bad. */
+	const char *volatile bad[] = {NULL, (char *)8, (char *)(1ul << 46),
+				      (char *)0xffff888000000000ul, (char *)~0ul,
+				      (char *)(1ul << 60)};
+	struct stat st;
+
+	CHECK(page != MAP_FAILED && munmap(page + PAGE, PAGE) == 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refused(bad[i]);
+	refused(page + PAGE);
+	/* Up to the edge of what is there: with an end, and without. */
+	memcpy(page + PAGE - 10, "/dev/vfio", 10);
+	CHECK(stat(page + PAGE - 10, &st) == 0 && S_ISDIR(st.st_mode));
+	memcpy(page + PAGE - 9, "/dev/vfio", 9);
+	refused(page + PAGE - 9);
+	refused(page + PAGE - 1);
+	memset(longest, '/', sizeof(longest) - 1);
+	refused(longest);
+	/* As long as a path can be, across pages. */
+	memset(longest, '/', PAGE - 1);
+	memcpy(longest + PAGE - 1 - 14, "/dev/vfio/vfio", 15);
+	CHECK(stat(longest, &st) == 0 && S_ISCHR(st.st_mode));
+	CHECK(munmap(page, PAGE) == 0);
+}
+
 static void test_paths(void)
 {
 	char resolved[4096], path[128];
@@ -526,6 +579,7 @@ static void test_paths(void)
 	close(fd);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", bdf);
 	CHECK(realpath(path, resolved) && strncmp(resolved, "/sys/devices/pci", 16) == 0);
+	test_bad_paths();
 }
 
 /* Programs that close all they do not know. */
