@@ -29,6 +29,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { ID = 0x0, LIVENESS = 0x4, EDU_ID = 0x010000ed, PAGE = 4096 };
@@ -36,13 +37,13 @@ enum { ID = 0x0, LIVENESS = 0x4, EDU_ID = 0x010000ed, PAGE = 4096 };
 static const char *group_path, *bdf, *self;
 static char group_buffer[64];
 
-#define CHECK(what)                                                                         \
-	do {                                                                                \
-		if (!(what)) {                                                              \
-			fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__,     \
-				#what, strerror(errno));                                    \
-			exit(1);                                                            \
-		}                                                                           \
+#define CHECK(what)                                                                            \
+	do {                                                                                   \
+		if (!(what)) {                                                                 \
+			fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #what, \
+				strerror(errno));                                              \
+			exit(1);                                                               \
+		}                                                                              \
 	} while (0)
 
 /* The device ------------------------------------------------------------------------------- */
@@ -85,17 +86,22 @@ static void memory_enable(bool on)
 	CHECK(pwrite(device, &command, 2, (off_t)config_offset + 4) == 2);
 }
 
-static void open_all(void)
+static void find_regions(void)
 {
 	struct vfio_region_info info = {.argsz = sizeof(info)};
 
-	open_fds();
 	CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
 	bar_offset = info.offset;
 	info.index = VFIO_PCI_CONFIG_REGION_INDEX;
 	info.argsz = sizeof(info);
 	CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
 	config_offset = info.offset;
+}
+
+static void open_all(void)
+{
+	open_fds();
+	find_regions();
 	memory_enable(true);
 	bar = map_bar();
 	CHECK(*reg(ID) == EDU_ID);
@@ -307,7 +313,8 @@ static void test_threads(void)
 	close_all();
 }
 
-/* Processes ------------------------------------------------------------------------------------- */
+/* Processes -------------------------------------------------------------------------------------
+ */
 
 static void test_fork(void)
 {
@@ -384,7 +391,7 @@ static void test_exec(void)
 {
 	char number[16];
 	char *argv[] = {(char *)(uintptr_t)self, (char *)"1", (char *)"0000:00:01.0",
-			(char *)"exec-child", number, NULL};
+			(char *)"exec-child",	 number,      NULL};
 	char *nothing[] = {NULL};
 	pid_t pid;
 
@@ -411,13 +418,16 @@ static void test_exec(void)
 	close_all();
 }
 
-/* Descriptors ------------------------------------------------------------------------------------- */
+/* Descriptors -------------------------------------------------------------------------------------
+ */
 
 static void send_fd(int sock, int fd)
 {
 	char c = 0, space[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {&c, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = space,
 			     .msg_controllen = sizeof(space)};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
@@ -432,7 +442,9 @@ static int receive_fd(int sock)
 {
 	char c, space[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = {&c, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space,
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = space,
 			     .msg_controllen = sizeof(space)};
 	int fd;
 
@@ -523,17 +535,19 @@ static void refused(const char *path)
 	CHECK(faccessat(AT_FDCWD, path, R_OK, 0) < 0 && errno == err);
 	CHECK(readlink(path, buf, sizeof(buf)) < 0 && errno == err);
 	CHECK(!fopen(path, "re") && errno == err);
+	CHECK(getxattr(path, "user.x", buf, sizeof(buf)) < 0 && errno == err);
+	CHECK(llistxattr(path, buf, sizeof(buf)) < 0 && errno == err);
 }
 
 static void test_bad_paths(void)
 {
 	static char longest[2 * PAGE];
-	char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			  0);
+	char *page =
+		mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	/* The compiler knows as well as we do that these are bad. */
-	const char *volatile bad[] = {NULL, (char *)8, (char *)(1ul << 46),
-				      (char *)0xffff888000000000ul, (char *)~0ul,
-				      (char *)(1ul << 60)};
+	const char *volatile bad[] = {
+		NULL,	      (char *)8,	  (char *)(1ul << 46), (char *)0xffff888000000000ul,
+		(char *)~0ul, (char *)(1ul << 60)};
 	struct stat st;
 
 	CHECK(page != MAP_FAILED && munmap(page + PAGE, PAGE) == 0);
@@ -553,6 +567,30 @@ static void test_bad_paths(void)
 	memcpy(longest + PAGE - 1 - 14, "/dev/vfio/vfio", 15);
 	CHECK(stat(longest, &st) == 0 && S_ISCHR(st.st_mode));
 	CHECK(munmap(page, PAGE) == 0);
+}
+
+/* What `ls -l` asks about each entry of a directory. */
+static void listed(const char *path, mode_t type)
+{
+	char list[256], value[64];
+	struct statx stx;
+	struct stat st;
+
+	CHECK(stat(path, &st) == 0 && (st.st_mode & S_IFMT) == type);
+	CHECK(lstat(path, &st) == 0 && (st.st_mode & S_IFMT) == type);
+	CHECK(statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &stx) == 0 &&
+	      (stx.stx_mode & S_IFMT) == type);
+	CHECK(listxattr(path, list, sizeof(list)) >= 0);
+	CHECK(llistxattr(path, list, sizeof(list)) >= 0);
+	/* None of these is set; a file system that has no such names at all says so. */
+	CHECK(getxattr(path, "system.posix_acl_access", value, sizeof(value)) < 0 &&
+	      (errno == ENODATA || errno == EOPNOTSUPP));
+	CHECK(lgetxattr(path, "security.none", value, sizeof(value)) < 0 &&
+	      (errno == ENODATA || errno == EOPNOTSUPP));
+	CHECK(setxattr(path, "no-name-space", value, 1, 0) < 0 && errno == EOPNOTSUPP);
+	CHECK(lsetxattr(path, "no-name-space", value, 1, 0) < 0 && errno == EOPNOTSUPP);
+	CHECK(removexattr(path, "no-name-space") < 0 && errno == EOPNOTSUPP);
+	CHECK(lremovexattr(path, "no-name-space") < 0 && errno == EOPNOTSUPP);
 }
 
 static void test_paths(void)
@@ -579,6 +617,10 @@ static void test_paths(void)
 	close(fd);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", bdf);
 	CHECK(realpath(path, resolved) && strncmp(resolved, "/sys/devices/pci", 16) == 0);
+	listed("/dev/vfio", S_IFDIR);
+	listed("/dev/vfio/vfio", S_IFCHR);
+	listed(group_path, S_IFCHR);
+	CHECK(listxattr("/dev/vfio/99", NULL, 0) < 0 && errno == ENOENT);
 	test_bad_paths();
 }
 
@@ -609,7 +651,8 @@ static void test_close_loops(void)
 	}
 }
 
-/* Mappings ------------------------------------------------------------------------------------------ */
+/* Mappings
+ * ------------------------------------------------------------------------------------------ */
 
 static bool faults(volatile uint32_t *at, bool write)
 {
@@ -672,11 +715,13 @@ static void test_mappings(void)
 	close_all();
 }
 
-/* The device copies to memory that the program took away: neither crashes, nor sees the other's fault. */
+/* The device copies to memory that the program took away: neither crashes, nor sees the other's
+ * fault. */
 static void test_lost_memory(void)
 {
 	enum { DMA_SRC = 0x80, DMA_DST = 0x88, DMA_COUNT = 0x90, DMA_COMMAND = 0x98 };
-	struct vfio_iommu_type1_dma_map map = {.argsz = sizeof(map), .iova = 0x100000, .size = PAGE};
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .iova = 0x100000, .size = PAGE};
 	struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, back;
 	int fd = memfd_create("lost", MFD_CLOEXEC);
 	char *memory;
@@ -846,18 +891,71 @@ static void test_vectors(void)
 	close_all();
 }
 
+/* Without libc's functions, by number. */
+static void test_syscall(void)
+{
+	uint32_t id = 0, copy = 0;
+	struct iovec to = {&copy, 4}, from = {&id, 4};
+	void *p;
+
+	container = (int)syscall(SYS_openat, AT_FDCWD, "/dev/vfio/vfio", O_RDWR | O_CLOEXEC, 0);
+	CHECK(container >= 0);
+	group = (int)syscall(SYS_open, group_path, O_RDWR | O_CLOEXEC, 0);
+	CHECK(group >= 0);
+	CHECK(syscall(SYS_ioctl, group, VFIO_GROUP_SET_CONTAINER, &container) == 0);
+	CHECK(syscall(SYS_ioctl, container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0);
+	device = (int)syscall(SYS_ioctl, group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	CHECK(device >= 0);
+	CHECK(syscall(SYS_ioctl, device, VFIO_DEVICE_GET_INFO, 16) < 0 && errno == EFAULT);
+
+	find_regions();
+	memory_enable(true);
+	CHECK(syscall(SYS_pread64, device, &id, 4, bar_offset) == 4 && id == EDU_ID);
+	id = 0x01020304;
+	CHECK(syscall(SYS_pwrite64, device, &id, 4, bar_offset + LIVENESS) == 4);
+	p = (void *)syscall(SYS_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
+			    bar_offset);
+	CHECK(p != MAP_FAILED);
+	bar = p;
+	CHECK(*reg(LIVENESS) == ~id);
+	alive();
+
+	CHECK(syscall(SYS_dup3, device, 79, O_CLOEXEC) == 79);
+	CHECK(syscall(SYS_dup2, device, 80) == 80);
+	CHECK(syscall(SYS_close, device) == 0 && syscall(SYS_munmap, bar, PAGE) == 0);
+	CHECK(syscall(SYS_close, group) == 0 && syscall(SYS_close, container) == 0);
+	CHECK(open(group_path, O_RDWR) < 0 && errno == EBUSY);
+	CHECK(syscall(SYS_close_range, 79, 80, 0) == 0);
+	CHECK(fcntl(79, F_GETFD) < 0 && errno == EBADF);
+
+	/* Others go to the kernel with all they have; the sixth is looked at. */
+	CHECK(syscall(SYS_process_vm_readv, getpid(), &to, 1, &from, 1, 0) == 4 && copy == id);
+	CHECK(syscall(SYS_process_vm_readv, getpid(), &to, 1, &from, 1, 1) < 0 && errno == EINVAL);
+	CHECK(syscall(-1) < 0 && errno == ENOSYS);
+	/* The device is free: all was closed where it had to be. */
+	open_all();
+	close_all();
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-	{"signals", test_signals},	   {"crash", test_crash},
-	{"nested", test_nested},	   {"threads", test_threads},
-	{"fork", test_fork},		   {"vfork", test_vfork},
-	{"exec", test_exec},		   {"descriptors", test_descriptors},
-	{"paths", test_paths},		   {"close loops", test_close_loops},
-	{"mappings", test_mappings},	   {"vectors", test_vectors},
+	{"signals", test_signals},
+	{"crash", test_crash},
+	{"nested", test_nested},
+	{"threads", test_threads},
+	{"fork", test_fork},
+	{"vfork", test_vfork},
+	{"exec", test_exec},
+	{"descriptors", test_descriptors},
+	{"paths", test_paths},
+	{"close loops", test_close_loops},
+	{"mappings", test_mappings},
+	{"vectors", test_vectors},
 	{"lost memory", test_lost_memory},
 	{"pins", test_pins},
+	{"syscall", test_syscall},
 };
 
 int main(int argc, char **argv)
