@@ -313,8 +313,7 @@ static void test_threads(void)
 	close_all();
 }
 
-/* Processes -------------------------------------------------------------------------------------
- */
+/* Processes ------------------------------------------------------------------------------- */
 
 static void test_fork(void)
 {
@@ -418,8 +417,7 @@ static void test_exec(void)
 	close_all();
 }
 
-/* Descriptors -------------------------------------------------------------------------------------
- */
+/* Descriptors ----------------------------------------------------------------------------- */
 
 static void send_fd(int sock, int fd)
 {
@@ -651,8 +649,7 @@ static void test_close_loops(void)
 	}
 }
 
-/* Mappings
- * ------------------------------------------------------------------------------------------ */
+/* Mappings -------------------------------------------------------------------------------- */
 
 static bool faults(volatile uint32_t *at, bool write)
 {
@@ -937,6 +934,110 @@ static void test_syscall(void)
 	close_all();
 }
 
+/* Differences from Linux on purpose ------------------------------------------------------------ */
+
+static void *sees_segv_blocked(void *ret)
+{
+	sigset_t now;
+
+	CHECK(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0);
+	*(bool *)ret = sigismember(&now, SIGSEGV) == 1;
+	return NULL;
+}
+
+/* Started by exec_with_dma: the other program's memory is out of the device's reach. */
+static int dma_child(const char *fds)
+{
+	uint8_t *probe;
+
+	CHECK(sscanf(fds, "%d,%d,%d", &container, &group, &device) == 3);
+	find_regions();
+	bar = map_bar();
+	probe = dma_memory(PROBE, PAGE);
+	memset(probe, 0x99, PAGE);
+	edu_dma(PROBE, CARD, TO_CARD);
+	edu_dma(PINNED, CARD, TO_CARD);
+	memset(probe, 0, PAGE);
+	edu_dma(CARD, PROBE, FROM_CARD);
+	for (int i = 0; i < PAGE; i++)
+		CHECK(probe[i] != 0x42);
+	CHECK(device_sees(probe, 1, 0x43));
+	return 0;
+}
+
+static void exec_with_dma(void)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = 3, .iova = PINNED + PAGE, .size = PAGE};
+	char fds[64];
+	uint8_t *p;
+
+	open_all();
+	memset(dma_memory(PINNED, PAGE), 0x42, PAGE);
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(p != MAP_FAILED);
+	memset(p, 0x43, PAGE);
+	map.vaddr = (uint64_t)p;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+	snprintf(fds, sizeof(fds), "%d,%d,%d", dup(container), dup(group), dup(device));
+	execl(self, self, "1", bdf, "dma-child", fds, (char *)NULL);
+	_exit(127);
+}
+
+static void test_differences(void)
+{
+	char path[64], link[64];
+	pthread_t thread;
+	bool blocked = true;
+	sigset_t segv, old;
+	struct stat st;
+	int pair[2];
+	uint32_t v;
+	pid_t pid;
+
+	open_all();
+	/* What a descriptor is. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", device);
+	CHECK(readlink(path, link, sizeof(link)) > 0 && memcmp(link, "socket:", 7) == 0);
+	CHECK(fstat(device, &st) == 0 && S_ISCHR(st.st_mode));
+	CHECK(syscall(SYS_fstat, device, &st) == 0 && S_ISSOCK(st.st_mode));
+
+	/* A register is no memory that the kernel could write to. */
+	CHECK(pipe(pair) == 0 && write(pair[1], "abcd", 4) == 4);
+	CHECK(read(pair[0], (void *)(uintptr_t)reg(LIVENESS), 4) < 0 && errno == EFAULT);
+	close(pair[0]);
+	close(pair[1]);
+
+	/* An atomic addition reads, and then writes: this register answers with the complement. */
+	*reg(LIVENESS) = 5;
+	v = __atomic_fetch_add(reg(LIVENESS), 3, __ATOMIC_SEQ_CST);
+	CHECK(v == ~5u && *reg(LIVENESS) == ~(~5u + 3));
+
+	sigemptyset(&segv);
+	sigaddset(&segv, SIGSEGV);
+	CHECK(pthread_sigmask(SIG_BLOCK, &segv, &old) == 0);
+	CHECK(pthread_create(&thread, NULL, sees_segv_blocked, &blocked) == 0);
+	CHECK(pthread_join(thread, NULL) == 0 && !blocked);
+	sees_segv_blocked(&blocked);
+	CHECK(blocked);
+	CHECK(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+
+	/* A file that is shut down is closed: the device is free. */
+	CHECK(shutdown(device, SHUT_RDWR) == 0);
+	CHECK(ioctl(device, VFIO_DEVICE_RESET) < 0);
+	CHECK(pread(device, &v, 4, (off_t)bar_offset) < 0);
+	CHECK(shutdown(group, SHUT_RDWR) == 0 && shutdown(container, SHUT_RDWR) == 0);
+	CHECK(ioctl(container, VFIO_GET_API_VERSION) < 0);
+	close_all();
+	open_all();
+	close_all();
+
+	pid = fork();
+	if (!pid)
+		exec_with_dma();
+	CHECK(child_status(pid) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -956,6 +1057,7 @@ static const struct {
 	{"lost memory", test_lost_memory},
 	{"pins", test_pins},
 	{"syscall", test_syscall},
+	{"differences", test_differences},
 };
 
 int main(int argc, char **argv)
@@ -970,6 +1072,8 @@ int main(int argc, char **argv)
 	bdf = argv[2];
 	if (argc == 5 && strcmp(argv[3], "exec-child") == 0)
 		return exec_child(argv[4]);
+	if (argc == 5 && strcmp(argv[3], "dma-child") == 0)
+		return dma_child(argv[4]);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (argc > 3 && strcmp(argv[3], cases[i].name) != 0)
 			continue;
