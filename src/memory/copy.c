@@ -61,7 +61,8 @@ static int copy_piece(struct via_store *store, const struct via_store_seg *seg, 
 
 	assert(seg->host || batch);
 	if (!seg->host)
-		return batch_add(batch, store->space->mm, buf, seg->remote + at, len);
+		return batch ? batch_add(batch, store->space->mm, buf, seg->remote + at, len)
+			     : -EFAULT;
 	/* Bytes arrive in the order of the list. */
 	rc = batch ? batch_flush(batch) : 0;
 	if (rc)
