@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -247,6 +248,17 @@ static pid_t start_program(struct child *c, struct via_host *host, int events, i
 	return program;
 }
 
+/* Descriptors of all programs end here, each with its own limit; ours must not be the first. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 /* A pipe behind the command must see its end when the program closes it. */
 static void close_stdio(void)
 {
@@ -274,6 +286,7 @@ static int serve(struct child *c, struct via_host *host, int events)
 		via_host_free(host);
 		return CLI_OURS;
 	}
+	raise_descriptor_limit(); /* not before: the program keeps the limit that it was given */
 	if (via_host_listen(host, name, sizeof(name), &err))
 		cli_error("%s", err.text);
 	else
