@@ -123,3 +123,36 @@ uint64_t via_alu(enum via_alu op, unsigned int size, uint64_t a, uint64_t b, uin
 	*flags = (*flags & ~changed) | (now & changed);
 	return a;
 }
+
+bool via_alu_condition(uint64_t flags, unsigned int code)
+{
+	bool cf = flags & 1, pf = flags >> 2 & 1, zf = flags >> 6 & 1, sf = flags >> 7 & 1,
+	     of = flags >> 11 & 1, yes;
+
+	switch (code >> 1 & 7) {
+	case 0:
+		yes = of;
+		break;
+	case 1:
+		yes = cf;
+		break;
+	case 2:
+		yes = zf;
+		break;
+	case 3:
+		yes = cf || zf;
+		break;
+	case 4:
+		yes = sf;
+		break;
+	case 5:
+		yes = pf;
+		break;
+	case 6:
+		yes = sf != of;
+		break;
+	default:
+		yes = zf || sf != of;
+	}
+	return yes != (code & 1);
+}

@@ -6,6 +6,7 @@
 #ifndef VIA_PRELOAD_ALU_H
 #define VIA_PRELOAD_ALU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum via_alu {
@@ -35,5 +36,8 @@ enum via_alu {
  * of a or zero and mean nothing. *flags is rflags before and after.
  */
 uint64_t via_alu(enum via_alu op, unsigned int size, uint64_t a, uint64_t b, uint64_t *flags);
+
+/* Condition code (the low 4 bits of Jcc, SETcc, CMOVcc) under these flags. */
+bool via_alu_condition(uint64_t flags, unsigned int code);
 
 #endif

@@ -212,39 +212,6 @@ static int put(struct via_job *j, const ZydisDecodedOperand *op, uint64_t v)
 	return 0;
 }
 
-static bool condition(uint64_t flags, unsigned int code)
-{
-	bool cf = flags & 1, pf = flags >> 2 & 1, zf = flags >> 6 & 1, sf = flags >> 7 & 1,
-	     of = flags >> 11 & 1, yes;
-
-	switch (code >> 1 & 7) {
-	case 0:
-		yes = of;
-		break;
-	case 1:
-		yes = cf;
-		break;
-	case 2:
-		yes = zf;
-		break;
-	case 3:
-		yes = cf || zf;
-		break;
-	case 4:
-		yes = sf;
-		break;
-	case 5:
-		yes = pf;
-		break;
-	case 6:
-		yes = sf != of;
-		break;
-	default:
-		yes = zf || sf != of;
-	}
-	return yes != (code & 1);
-}
-
 /* Instructions --------------------------------------------------------------------- */
 
 static int do_move(struct via_job *j, bool extend_sign, bool swap)
@@ -392,7 +359,7 @@ static int do_multiply(struct via_job *j)
 
 static int do_conditional(struct via_job *j, bool set)
 {
-	bool yes = condition(j->flags, j->insn.opcode);
+	bool yes = via_alu_condition(j->flags, j->insn.opcode);
 	uint64_t v;
 	int err;
 
