@@ -2,14 +2,13 @@
 /*
  * mmap and its kin. A region's register areas are mapped without access and
  * its other areas are shared pages of the region's memfd. The table of pieces
- * follows every change of the address space that touches them; the fault
- * handler reads it under a sequence count, so writers keep signals away.
+ * follows every change of the address space that touches them.
  */
 #include "preload/maps.h"
 
 #include "preload/doorbell.h"
-#include "preload/lock.h"
 #include "preload/ours.h"
+#include "preload/pieces.h"
 #include "preload/pins.h"
 #include "preload/real.h"
 #include "preload/signals.h"
@@ -19,175 +18,7 @@
 
 #include <errno.h>
 
-enum { MAX_PIECES = 2048, MAX_MAPPINGS = 512, MAX_AREAS = 128, PAGE = 4096 };
-
-/* One mmap of a region, until its last piece is unmapped. */
-struct mapping {
-	uint32_t n_pieces;   /* lock; 0: free */
-	int hidden;	     /* lock: keeps the device open, as a kernel's mapping does */
-	uint64_t id;	     /* atomic: the host's handle... */
-	uint64_t generation; /* atomic: ...in the process of this generation */
-	uint64_t offset, len;
-	int prot, flags; /* as asked, to ask again in a forked child */
-};
-
-static struct via_lock lock;
-/* Odd while a writer is at work. Atomic. */
-static uint64_t sequence;
-/* lock; read by the fault handler between two looks at the sequence. */
-static struct via_piece pieces[MAX_PIECES];
-static uint32_t n_pieces; /* atomic */
-static struct mapping mappings[MAX_MAPPINGS];
-
-/* The table ------------------------------------------------------------------------------ */
-
-static void write_begin(void)
-{
-	__atomic_store_n(&sequence, sequence + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-static void write_end(void)
-{
-	__atomic_store_n(&sequence, sequence + 1, __ATOMIC_RELEASE);
-}
-
-bool via_maps_find(uint64_t addr, struct via_piece *ret_piece)
-{
-	for (;;) {
-		uint64_t before = __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
-		bool found = false;
-
-		if (before & 1) {
-			via_sys(SYS_sched_yield, 0);
-			continue;
-		}
-		for (uint32_t i = 0; i < __atomic_load_n(&n_pieces, __ATOMIC_RELAXED); i++) {
-			struct via_piece p = pieces[i];
-
-			if (addr >= p.start && addr < p.end) {
-				*ret_piece = p;
-				found = true;
-				break;
-			}
-		}
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&sequence, __ATOMIC_RELAXED) == before)
-			return found;
-	}
-}
-
-static bool overlaps(uint64_t start, uint64_t end)
-{
-	struct via_piece p;
-
-	if (!__atomic_load_n(&n_pieces, __ATOMIC_ACQUIRE))
-		return false;
-	if (via_maps_find(start, &p))
-		return true;
-	for (;;) {
-		uint64_t before = __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
-		bool found = false;
-
-		for (uint32_t i = 0; i < __atomic_load_n(&n_pieces, __ATOMIC_RELAXED); i++)
-			found |= pieces[i].start < end && start < pieces[i].end;
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (!(before & 1) && __atomic_load_n(&sequence, __ATOMIC_RELAXED) == before)
-			return found;
-	}
-}
-
-/* Between write_begin() and write_end(). */
-static bool add_piece(struct via_piece p)
-{
-	if (n_pieces == MAX_PIECES)
-		return false;
-	pieces[n_pieces] = p;
-	__atomic_store_n(&n_pieces, n_pieces + 1, __ATOMIC_RELAXED);
-	mappings[p.mapping].n_pieces++;
-	return true;
-}
-
-static void drop_piece(uint32_t i)
-{
-	mappings[pieces[i].mapping].n_pieces--;
-	pieces[i] = pieces[n_pieces - 1];
-	__atomic_store_n(&n_pieces, n_pieces - 1, __ATOMIC_RELAXED);
-}
-
-/* Make piece i end at addr and a new one begin there. */
-static bool split_piece(uint32_t i, uint64_t addr)
-{
-	struct via_piece rest = pieces[i];
-
-	rest.offset += addr - rest.start;
-	rest.start = addr;
-	if (!add_piece(rest))
-		return false;
-	pieces[i].end = addr;
-	return true;
-}
-
-/*
- * Cut pieces at start and end, so that each lies inside or outside. Where the
- * table is full a piece stays whole: a trap may then hit what the program
- * unmapped, which is its fault to begin with.
- */
-static void cut(uint64_t start, uint64_t end)
-{
-	for (uint32_t i = 0; i < n_pieces; i++) {
-		if (pieces[i].start < start && start < pieces[i].end)
-			split_piece(i, start);
-		if (pieces[i].start < end && end < pieces[i].end)
-			split_piece(i, end);
-	}
-}
-
-static void remove_pieces(uint64_t start, uint64_t end)
-{
-	cut(start, end);
-	for (uint32_t i = 0; i < n_pieces;) {
-		if (pieces[i].start >= start && pieces[i].end <= end)
-			drop_piece(i);
-		else
-			i++;
-	}
-}
-
-/* With the lock: hand out what the mappings without pieces held. */
-struct released {
-	uint64_t id[16];
-	int hidden[16];
-	unsigned int n;
-};
-
-static void collect(struct released *r)
-{
-	uint64_t generation = via_client_generation();
-
-	r->n = 0;
-	for (uint32_t i = 0; i < MAX_MAPPINGS && r->n < 16; i++) {
-		struct mapping *m = &mappings[i];
-
-		if (m->n_pieces || m->hidden <= 0)
-			continue;
-		r->id[r->n] = m->generation == generation ? m->id : 0;
-		r->hidden[r->n++] = m->hidden;
-		m->hidden = 0;
-	}
-}
-
-/* Without the lock: it calls the host. */
-static void release(const struct released *r)
-{
-	for (unsigned int i = 0; i < r->n; i++) {
-		if (r->id[i])
-			via_call_simple(VIA_DOOR_UNMAP, r->id[i], 0, 0, 0, 0);
-		via_fd_close_hidden(r->hidden[i]);
-	}
-	if (r->n)
-		via_call_simple(VIA_DOOR_SYNC, 0, 0, 0, 0, 0);
-}
+enum { MAX_AREAS = 128, PAGE = 4096 };
 
 /* Mapping a region -------------------------------------------------------------------------- */
 
@@ -261,33 +92,25 @@ static long place_areas(const struct region_reply *r, uint64_t addr, int prot)
 	return 0;
 }
 
-static struct mapping *free_mapping(void)
+static int enter_region(const struct region_reply *r, const struct via_mapping *made, uint64_t addr)
 {
-	for (uint32_t i = 0; i < MAX_MAPPINGS; i++)
-		if (!mappings[i].n_pieces && mappings[i].hidden <= 0)
-			return &mappings[i];
-	return NULL;
-}
-
-static int enter_region(const struct region_reply *r, const struct mapping *made, uint64_t addr)
-{
-	struct mapping *m = free_mapping();
+	struct via_mapping *m = via_mappings_free();
 	int err = m ? 0 : -ENOMEM;
 	uint32_t first;
 
-	write_begin();
-	remove_pieces(addr, addr + r->len);
-	first = n_pieces;
+	via_pieces_write_begin();
+	via_pieces_remove(addr, addr + r->len);
+	first = via_n_pieces;
 	if (m)
 		*m = *made;
 	for (uint32_t i = 0; i < r->n_areas && !err; i++) {
 		const struct via_door_area *a = &r->areas[i];
 
-		if (!add_piece((struct via_piece){
+		if (!via_pieces_add((struct via_piece){
 			    .start = addr + a->offset,
 			    .end = addr + a->offset + a->size,
 			    .offset = a->offset,
-			    .mapping = (uint32_t)(m - mappings),
+			    .mapping = (uint32_t)(m - via_mappings),
 			    .kind = a->kind,
 			    .prot = made->prot,
 			    .trapped = a->kind == VIA_AREA_REGISTER,
@@ -295,31 +118,31 @@ static int enter_region(const struct region_reply *r, const struct mapping *made
 			err = -ENOMEM;
 	}
 	if (err) {
-		while (n_pieces > first)
-			drop_piece(n_pieces - 1);
+		while (via_n_pieces > first)
+			via_pieces_drop(via_n_pieces - 1);
 		if (m)
 			m->hidden = 0;
 	}
-	write_end();
+	via_pieces_write_end();
 	return err;
 }
 
 /* Writes to this doorbell piece cannot be watched: trap them. */
 static void trap_doorbell(uint64_t start)
 {
-	uint64_t old = via_lock(&lock);
+	uint64_t old = via_lock(&via_pieces_lock);
 
-	write_begin();
-	for (uint32_t i = 0; i < n_pieces; i++) {
-		struct via_piece *p = &pieces[i];
+	via_pieces_write_begin();
+	for (uint32_t i = 0; i < via_n_pieces; i++) {
+		struct via_piece *p = &via_pieces[i];
 
 		if (p->start != start)
 			continue;
 		p->trapped = true;
 		via_sys(SYS_mprotect, p->start, p->end - p->start, kernel_prot(p));
 	}
-	write_end();
-	via_unlock(&lock, old);
+	via_pieces_write_end();
+	via_unlock(&via_pieces_lock, old);
 }
 
 static void prepare_traps(const struct region_reply *r, uint64_t addr, int prot)
@@ -341,8 +164,8 @@ static void prepare_traps(const struct region_reply *r, uint64_t addr, int prot)
 static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_t offset)
 {
 	struct region_reply r;
-	struct mapping made;
-	struct released released = {.n = 0};
+	struct via_mapping made;
+	struct via_released released = {.n = 0};
 	int place = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
 		    (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_32BIT));
 	int64_t ret;
@@ -354,7 +177,7 @@ static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_
 	ret = ask_region(fd, 0, len, prot, flags, (uint64_t)offset, &r);
 	if (ret)
 		return (long)ret;
-	made = (struct mapping){
+	made = (struct via_mapping){
 		.hidden = via_fd_hide((int)via_sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0)),
 		.id = r.id,
 		.generation = via_client_generation(),
@@ -363,7 +186,7 @@ static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_
 		.prot = prot,
 		.flags = flags,
 	};
-	old = via_lock(&lock);
+	old = via_lock(&via_pieces_lock);
 	addr = made.hidden < 0 ? -EMFILE : via_sys(SYS_mmap, hint, r.len, PROT_NONE, place, -1, 0);
 	if (!failed(addr)) {
 		ret = place_areas(&r, (uint64_t)addr, prot);
@@ -374,10 +197,10 @@ static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_
 			addr = (long)ret;
 		}
 	}
-	collect(&released);
-	via_unlock(&lock, old);
+	via_mappings_collect(&released);
+	via_unlock(&via_pieces_lock, old);
 	via_sys(SYS_close, r.memfd);
-	release(&released);
+	via_mappings_release(&released);
 	if (failed(addr)) {
 		via_call_simple(VIA_DOOR_UNMAP, r.id, 0, 0, 0, 0);
 		if (made.hidden >= 0)
@@ -391,7 +214,7 @@ static long map_region(void *hint, size_t len, int prot, int flags, int fd, off_
 /* Accesses ------------------------------------------------------------------------------------- */
 
 /* The host's handle of a mapping that the parent made, or that the host has forgotten. */
-static int64_t ask_again(struct mapping *m)
+static int64_t ask_again(struct via_mapping *m)
 {
 	struct via_call identify = {.request = {.op = VIA_DOOR_IDENTIFY}, .fd = m->hidden};
 	struct region_reply r;
@@ -412,7 +235,7 @@ static int64_t ask_again(struct mapping *m)
 static int access_register(const struct via_piece *p, uint32_t op, uint64_t addr, unsigned int size,
 			   uint64_t *value)
 {
-	struct mapping *m = &mappings[p->mapping];
+	struct via_mapping *m = &via_mappings[p->mapping];
 	struct via_call call = {
 		.request = {.op = op, .arg = {p->offset + (addr - p->start), size, *value}},
 		.fd = -1,
@@ -447,11 +270,9 @@ int via_maps_write(const struct via_piece *piece, uint64_t addr, unsigned int si
 
 void via_maps_after_fork(void)
 {
-	via_lock_reset(&lock);
-	if (sequence & 1)
-		sequence++;
-	for (uint32_t i = 0; i < n_pieces; i++) {
-		struct via_piece *p = &pieces[i];
+	via_pieces_after_fork();
+	for (uint32_t i = 0; i < via_n_pieces; i++) {
+		struct via_piece *p = &via_pieces[i];
 
 		if (p->kind != VIA_AREA_DOORBELL || p->trapped)
 			continue;
@@ -461,8 +282,7 @@ void via_maps_after_fork(void)
 	}
 }
 
-/* The interposed calls ---------------------------------------------------------------------------
- */
+/* The interposed calls ------------------------------------------------------------------ */
 
 static uint64_t page_up(uint64_t v)
 {
@@ -472,18 +292,18 @@ static uint64_t page_up(uint64_t v)
 /* A change of the address space by the kernel, and the same in the table. */
 static long replace(long nr, const void *addr, size_t len, long a2, long a3, long a4, long a5)
 {
-	struct released released;
-	uint64_t old = via_lock(&lock);
+	struct via_released released;
+	uint64_t old = via_lock(&via_pieces_lock);
 	long ret = via_sys(nr, addr, len, a2, a3, a4, a5);
 
 	if (!failed(ret)) {
-		write_begin();
-		remove_pieces((uint64_t)addr, (uint64_t)addr + page_up(len));
-		write_end();
+		via_pieces_write_begin();
+		via_pieces_remove((uint64_t)addr, (uint64_t)addr + page_up(len));
+		via_pieces_write_end();
 	}
-	collect(&released);
-	via_unlock(&lock, old);
-	release(&released);
+	via_mappings_collect(&released);
+	via_unlock(&via_pieces_lock, old);
+	via_mappings_release(&released);
 	return ret;
 }
 
@@ -495,7 +315,8 @@ static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offse
 		via_pins_rescue((uint64_t)addr, (uint64_t)addr + page_up(len), false);
 	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && via_maybe_ours(fd) && via_ours(fd))
 		return map_region(addr, len, prot, flags, fd, offset);
-	if ((flags & MAP_FIXED) && overlaps((uint64_t)addr, (uint64_t)addr + page_up(len)))
+	if ((flags & MAP_FIXED) &&
+	    via_pieces_overlap((uint64_t)addr, (uint64_t)addr + page_up(len)))
 		return replace(SYS_mmap, addr, len, prot, flags, fd, offset);
 	ret = via_sys(SYS_mmap, addr, len, prot, flags, fd, offset);
 	return ret;
@@ -518,25 +339,25 @@ VIA_INTERPOSE int munmap(void *addr, size_t len)
 	if (start % PAGE || !len)
 		return (int)via_ret(via_sys(SYS_munmap, addr, len));
 	via_pins_rescue(start, start + page_up(len), false);
-	if (!overlaps(start, start + page_up(len)))
+	if (!via_pieces_overlap(start, start + page_up(len)))
 		return (int)via_ret(via_sys(SYS_munmap, addr, len));
 	return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
 }
 
 static long protect(uint64_t start, uint64_t end, int prot)
 {
-	uint64_t old = via_lock(&lock), at = start;
+	uint64_t old = via_lock(&via_pieces_lock), at = start;
 	long ret = 0;
 
-	write_begin();
-	cut(start, end);
+	via_pieces_write_begin();
+	via_pieces_cut(start, end);
 	while (at < end && !failed(ret)) {
 		struct via_piece *next = NULL;
 
-		for (uint32_t i = 0; i < n_pieces; i++)
-			if (pieces[i].end > at && pieces[i].start < end &&
-			    (!next || pieces[i].start < next->start))
-				next = &pieces[i];
+		for (uint32_t i = 0; i < via_n_pieces; i++)
+			if (via_pieces[i].end > at && via_pieces[i].start < end &&
+			    (!next || via_pieces[i].start < next->start))
+				next = &via_pieces[i];
 		if (next && next->start <= at) {
 			int before = next->prot;
 
@@ -552,8 +373,8 @@ static long protect(uint64_t start, uint64_t end, int prot)
 			at = stop;
 		}
 	}
-	write_end();
-	via_unlock(&lock, old);
+	via_pieces_write_end();
+	via_unlock(&via_pieces_lock, old);
 	return ret;
 }
 
@@ -561,7 +382,7 @@ VIA_INTERPOSE int mprotect(void *addr, size_t len, int prot)
 {
 	uint64_t start = (uint64_t)addr, end = start + page_up(len);
 
-	if (start % PAGE || end < start || !overlaps(start, end))
+	if (start % PAGE || end < start || !via_pieces_overlap(start, end))
 		return (int)via_ret(via_sys(SYS_mprotect, addr, len, prot));
 	return (int)via_ret(protect(start, end, prot));
 }
@@ -569,14 +390,14 @@ VIA_INTERPOSE int mprotect(void *addr, size_t len, int prot)
 /* A moved doorbell is no longer watched where it was: trapped from then on. */
 static void move_pieces(uint64_t from, uint64_t old_len, uint64_t to, uint64_t new_len)
 {
-	write_begin();
+	via_pieces_write_begin();
 	if (to != from)
-		remove_pieces(to, to + new_len);
+		via_pieces_remove(to, to + new_len);
 	if (new_len < old_len)
-		remove_pieces(from + new_len, from + old_len);
-	cut(from, from + old_len);
-	for (uint32_t i = 0; i < n_pieces && to != from; i++) {
-		struct via_piece *p = &pieces[i];
+		via_pieces_remove(from + new_len, from + old_len);
+	via_pieces_cut(from, from + old_len);
+	for (uint32_t i = 0; i < via_n_pieces && to != from; i++) {
+		struct via_piece *p = &via_pieces[i];
 
 		if (p->start < from || p->end > from + old_len)
 			continue;
@@ -587,7 +408,7 @@ static void move_pieces(uint64_t from, uint64_t old_len, uint64_t to, uint64_t n
 			via_sys(SYS_mprotect, p->start, p->end - p->start, kernel_prot(p));
 		}
 	}
-	write_end();
+	via_pieces_write_end();
 }
 
 /* Memory that is no device's, but that DMA may refer to. */
@@ -621,7 +442,7 @@ VIA_INTERPOSE int madvise(void *addr, size_t len, int advice)
 VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)
 {
 	uint64_t from = (uint64_t)addr, to = 0, old;
-	struct released released;
+	struct via_released released;
 	va_list ap;
 	long ret;
 
@@ -629,21 +450,22 @@ VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags
 	if (flags & MREMAP_FIXED)
 		to = (uint64_t)va_arg(ap, void *);
 	va_end(ap);
-	if (!overlaps(from, from + page_up(old_len)) &&
-	    (!(flags & MREMAP_FIXED) || !overlaps(to, to + page_up(new_len))))
+	if (!via_pieces_overlap(from, from + page_up(old_len)) &&
+	    (!(flags & MREMAP_FIXED) || !via_pieces_overlap(to, to + page_up(new_len))))
 		return (void *)via_ret(
 			move_memory(from, page_up(old_len), page_up(new_len), flags, to));
 
 	/* A device's memory cannot grow. */
-	if (overlaps(from, from + page_up(old_len)) && page_up(new_len) > page_up(old_len))
+	if (via_pieces_overlap(from, from + page_up(old_len)) &&
+	    page_up(new_len) > page_up(old_len))
 		return (void *)via_ret(-EFAULT);
 	via_signals_install();
-	old = via_lock(&lock);
+	old = via_lock(&via_pieces_lock);
 	ret = via_sys(SYS_mremap, addr, old_len, new_len, flags, to);
 	if (!failed(ret))
 		move_pieces(from, page_up(old_len), (uint64_t)ret, page_up(new_len));
-	collect(&released);
-	via_unlock(&lock, old);
-	release(&released);
+	via_mappings_collect(&released);
+	via_unlock(&via_pieces_lock, old);
+	via_mappings_release(&released);
 	return (void *)via_ret(ret);
 }
