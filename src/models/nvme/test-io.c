@@ -229,17 +229,25 @@ static void test_depth(void **state)
 {
 	struct host *host = begin(*state, 16);
 	uint64_t at = host_alloc(host, 16 * HOST_PAGE);
-	bool outstanding[1024] = {false};
+	bool outstanding[1024] = {false}, busy[16] = {false};
+	uint8_t slot_of[1024];
 	uint32_t sent = 0, received = 0;
 	struct nvme_cqe cqe;
 
 	while (received < 500) {
 		while (sent < 500 && sent - received < 15) {
-			uint32_t slot = sent % 16;
-			struct nvme_sqe sqe = host_rw(host, NVME_CMD_READ, (sent * 8) % BLOCKS, 8,
-						      512, at + slot * HOST_PAGE);
+			struct nvme_sqe sqe;
+			uint16_t cid;
+			uint8_t slot = 0;
 
-			outstanding[host_push(host, 1, sqe)] = true;
+			/* Out of order means that any of the pages may be the one that is free. */
+			while (busy[slot])
+				slot++;
+			sqe = host_rw(host, NVME_CMD_READ, (sent * 8) % BLOCKS, 8, 512,
+				      at + slot * HOST_PAGE);
+			cid = host_push(host, 1, sqe);
+			busy[slot] = outstanding[cid] = true;
+			slot_of[cid] = slot;
 			sent++;
 		}
 		host_ring(host, 1);
@@ -247,6 +255,7 @@ static void test_depth(void **state)
 		assert_int_equal(host_status(&cqe), 0);
 		assert_true(outstanding[via_le16_to_cpu(cqe.cid)]);
 		outstanding[via_le16_to_cpu(cqe.cid)] = false;
+		busy[slot_of[via_le16_to_cpu(cqe.cid)]] = false;
 		received++;
 	}
 	assert_false(host_poll(host, 1, 5, &cqe));
