@@ -970,11 +970,14 @@ static void exec_with_dma(void)
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map), .flags = 3, .iova = PINNED + PAGE, .size = PAGE};
 	char fds[64];
+	/* A file that stays open: without privilege the host process cannot find it otherwise. */
+	int fd = memfd_create("shared", MFD_CLOEXEC);
 	uint8_t *p;
 
 	open_all();
 	memset(dma_memory(PINNED, PAGE), 0x42, PAGE);
-	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	CHECK(p != MAP_FAILED);
 	memset(p, 0x43, PAGE);
 	map.vaddr = (uint64_t)p;
