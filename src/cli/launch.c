@@ -61,25 +61,37 @@ static int find_shim(char *path, struct via_error *err)
 }
 
 /* Ours in front of what the user preloads, without a second copy from an outer run. */
-static void set_preload(const char *shim)
+static int set_preload(const char *shim)
 {
+	static const char name[] = "libviaduct-preload.so";
 	const char *old = getenv("LD_PRELOAD");
-	char *value = NULL;
+	/* Every kept library costs its length and one separator. */
+	char *value = calloc(1, strlen(shim) + (old ? strlen(old) : 0) + 2);
+	int r;
 
-	if (!old || !*old || strstr(old, "libviaduct-preload.so")) {
-		(void)setenv("LD_PRELOAD", shim, 1);
-		return;
+	if (!value)
+		return -ENOMEM;
+	strcpy(value, shim);
+	/* The loader takes colons and spaces alike. */
+	for (const char *p = old; p && *(p += strspn(p, ": "));) {
+		size_t len = strcspn(p, ": ");
+
+		if (len < sizeof(name) - 1 || strncmp(p + len - (sizeof(name) - 1), name, sizeof(name) - 1)) {
+			strcat(value, ":");
+			strncat(value, p, len);
+		}
+		p += len;
 	}
-	if (asprintf(&value, "%s:%s", shim, old) > 0)
-		(void)setenv("LD_PRELOAD", value, 1);
+	r = setenv("LD_PRELOAD", value, 1) ? -errno : 0;
 	free(value);
+	return r;
 }
 
 static const char *const profile_names[] = {"full", "linux"};
 static const char *const bars_names[] = {"auto", "trap", "io"};
 static const char *const memlock_names[] = {"warn", "enforce"};
 
-static void set_in_process(const struct launch *l)
+static int set_in_process(const struct launch *l)
 {
 	char config[128];
 	size_t len = 1;
@@ -88,7 +100,9 @@ static void set_in_process(const struct launch *l)
 	for (size_t i = 0; i < l->n_devices; i++)
 		len += strlen(l->devices[i]) + 1;
 	devices = calloc(len, 1);
-	for (size_t i = 0; devices && i < l->n_devices; i++) {
+	if (!devices)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->n_devices; i++) {
 		strcat(devices, l->devices[i]);
 		strcat(devices, "\n");
 	}
@@ -96,9 +110,10 @@ static void set_in_process(const struct launch *l)
 		       profile_names[l->config.profile], bars_names[l->config.bars],
 		       memlock_names[l->config.memlock]);
 	(void)setenv("VIADUCT_INPROCESS", "1", 1);
-	(void)setenv("VIADUCT_DEVICES", devices ? devices : "", 1);
+	(void)setenv("VIADUCT_DEVICES", devices, 1);
 	(void)setenv("VIADUCT_CONFIG", config, 1);
 	free(devices);
+	return 0;
 }
 
 static void explain(const struct launch *l, struct via_host *host, const struct child *c,
@@ -141,14 +156,16 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 
 	if (n <= 0 && !c->l->in_process)
 		_exit(CLI_OURS); /* the host has said why */
-	set_preload(c->shim);
+	if (set_preload(c->shim) || (c->l->in_process && set_in_process(c->l))) {
+		cli_error("cannot set the program's environment: out of memory");
+		_exit(CLI_OURS);
+	}
 	(void)setenv("VIADUCT_ROOT", view.root, 1);
 	(void)setenv("VIADUCT_SYSFS", view.mounted ? "mounted" : "redirect", 1);
-	(void)unsetenv("VIADUCT_INPROCESS");
 	if (c->l->in_process) {
 		(void)unsetenv("VIADUCT_SOCKET");
-		set_in_process(c->l);
 	} else {
+		(void)unsetenv("VIADUCT_INPROCESS");
 		(void)setenv("VIADUCT_SOCKET", socket, 1);
 	}
 	if (c->l->explain)

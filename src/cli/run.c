@@ -104,6 +104,8 @@ static int parse(int argc, char **argv, struct launch *l)
 		return 1 + cli_usage_error("run", "no program given; write it after '--'");
 	if (!l->n_devices)
 		return 1 + cli_usage_error("run", "no --device given; 'viaduct list' shows what there is");
+	if (l->in_process && l->report)
+		return 1 + cli_usage_error("run", "--report needs the host process; leave out --in-process");
 	l->argv = argv + optind;
 	return 0;
 }

@@ -79,7 +79,15 @@ $EDU $BDF
 S
 same "${KILLS:-100} times SIGKILL at random moments" "$EXPECTED" "${run[@]}" -- bash "$WORKDIR/kills"
 
+[ "$("${run[@]}" -- "$STATE" bar 7 $BDF)" = EFAULT ] && ok "registers are no memory for DMA" || not_ok "registers as memory for DMA"
+
 # --- a good parent
+preloads=$(LD_PRELOAD="libm.so.6 libdl.so.2" "${run[@]}" -- "${run[@]}" -- sh -c 'echo "$LD_PRELOAD"')
+case $preloads in
+*libviaduct-preload.so*libviaduct-preload.so*) not_ok "a nested run loads the shim twice: $preloads" ;;
+/*libviaduct-preload.so:libm.so.6:libdl.so.2) ok "what the user preloads stays, also in a nested run" ;;
+*) not_ok "what the user preloads is lost: $preloads" ;;
+esac
 "${run[@]}" -- bash -c "(sleep 0.5; $EDU $BDF >$WORKDIR/background 2>&1) & exit 5"
 [ $? = 5 ] && ok "the command ends with the program, not with its background processes" || not_ok "status with a background process"
 settled >/dev/null
@@ -106,6 +114,7 @@ complains "image that is not there" 125 "/nonexistent/disk.img" run --device nvm
 complains "program not found" 127 "nosuchprogram" run --device edu -- nosuchprogram
 complains "static program" 126 "statically linked" run --device edu -- "$EDU-static" $BDF
 complains "no program" 2 "no program" run --device edu
+complains "report in process" 2 "in-process" run --in-process --report --device edu -- true
 complains "bad choice" 2 "trap" run --bars=sideways --device edu -- true
 
 truncate -s 1M "$WORKDIR/disk.img"
