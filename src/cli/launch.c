@@ -76,7 +76,8 @@ static int set_preload(const char *shim)
 	for (const char *p = old; p && *(p += strspn(p, ": "));) {
 		size_t len = strcspn(p, ": ");
 
-		if (len < sizeof(name) - 1 || strncmp(p + len - (sizeof(name) - 1), name, sizeof(name) - 1)) {
+		if (len < sizeof(name) - 1 ||
+		    strncmp(p + len - (sizeof(name) - 1), name, sizeof(name) - 1) != 0) {
 			strcat(value, ":");
 			strncat(value, p, len);
 		}
