@@ -24,8 +24,9 @@ _viaduct() {
 		--profile) mapfile -t COMPREPLY < <(compgen -W 'full linux' -- "$cur") ;;
 		--bars) mapfile -t COMPREPLY < <(compgen -W 'auto trap io' -- "$cur") ;;
 		--memlock) mapfile -t COMPREPLY < <(compgen -W 'warn enforce' -- "$cur") ;;
+		--dma) mapfile -t COMPREPLY < <(compgen -W 'share copy' -- "$cur") ;;
 		--device) mapfile -t COMPREPLY < <(compgen -W "$(viaduct list 2>/dev/null | sed -n 's/^\([^ ]*\) - .*/\1/p')" -- "$cur") ;;
-		*) mapfile -t COMPREPLY < <(compgen -W '--device --profile --bars --memlock --in-process --report --explain --help --' -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -W '--device --profile --bars --memlock --dma --in-process --report --explain --help --' -- "$cur") ;;
 		esac
 		;;
 	esac

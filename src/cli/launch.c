@@ -127,9 +127,10 @@ static void explain(const struct launch *l, struct via_host *host, const struct 
 	fprintf(stderr, "viaduct: sysfs     %s\n", view->why);
 	fprintf(stderr, "viaduct: devices   kept %s%s\n",
 		l->in_process ? "in the program itself" : "by a host process, reached at ", socket);
-	fprintf(stderr, "viaduct: choices   profile %s, bars %s, memlock %s\n",
+	fprintf(stderr, "viaduct: choices   profile %s, bars %s, memlock %s, dma %s\n",
 		profile_names[l->config.profile], bars_names[l->config.bars],
-		memlock_names[l->config.memlock]);
+		memlock_names[l->config.memlock],
+		l->in_process ? "direct" : l->copy_dma ? "copy" : "share");
 	for (size_t i = 0; (dev = via_vfio_device(vfio, i)); i++) {
 		char addr[VIA_PCI_ADDR_LEN];
 
@@ -163,6 +164,7 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 	}
 	(void)setenv("VIADUCT_ROOT", view.root, 1);
 	(void)setenv("VIADUCT_SYSFS", view.mounted ? "mounted" : "redirect", 1);
+	(void)setenv("VIADUCT_DMA", c->l->copy_dma ? "copy" : "share", 1);
 	if (c->l->in_process) {
 		(void)unsetenv("VIADUCT_SOCKET");
 	} else {

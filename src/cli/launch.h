@@ -11,6 +11,7 @@ struct launch {
 	size_t n_devices;
 	bool in_process;
 	bool explain;
+	bool copy_dma; /* the program's private memory stays private */
 	const char *report; /* NULL: none; "": standard error; else a file */
 	char **argv;	    /* the program and its arguments */
 };

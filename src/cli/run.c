@@ -17,6 +17,8 @@ static void help(void)
 	     "  --bars auto|trap|io    how registers are offered: mapped and trapped, or by pread and pwrite;\n"
 	     "                         auto (default) traps, but uses io for a VMM\n"
 	     "  --memlock warn|enforce what happens beyond RLIMIT_MEMLOCK (default warn)\n"
+	     "  --dma share|copy       share (default): memory that PROGRAM keeps from its children (MADV_DONTFORK), as\n"
+	     "                         a VMM its guest's, is shared with the host process; copy: it stays private\n"
 	     "  --in-process           keep the devices in PROGRAM itself: fastest, one process only\n"
 	     "  --report[=FILE]        say at the end what was used (default: standard error)\n"
 	     "  --explain              say what was chosen and why before PROGRAM starts\n"
@@ -36,13 +38,14 @@ static bool choose(const char *text, const char *const names[], const int values
 	return false;
 }
 
-enum { OPT_PROFILE = 256, OPT_BARS, OPT_MEMLOCK, OPT_IN_PROCESS, OPT_REPORT, OPT_EXPLAIN, OPT_DEVICE };
+enum { OPT_PROFILE = 256, OPT_BARS, OPT_MEMLOCK, OPT_DMA, OPT_IN_PROCESS, OPT_REPORT, OPT_EXPLAIN, OPT_DEVICE };
 
 static const struct option options[] = {
 	{"device", required_argument, NULL, OPT_DEVICE},
 	{"profile", required_argument, NULL, OPT_PROFILE},
 	{"bars", required_argument, NULL, OPT_BARS},
 	{"memlock", required_argument, NULL, OPT_MEMLOCK},
+	{"dma", required_argument, NULL, OPT_DMA},
 	{"in-process", no_argument, NULL, OPT_IN_PROCESS},
 	{"report", optional_argument, NULL, OPT_REPORT},
 	{"explain", no_argument, NULL, OPT_EXPLAIN},
@@ -56,9 +59,11 @@ static int parse(int argc, char **argv, struct launch *l)
 	static const char *const profiles[] = {"full", "linux", NULL};
 	static const char *const bars[] = {"auto", "trap", "io", NULL};
 	static const char *const memlocks[] = {"warn", "enforce", NULL};
+	static const char *const dmas[] = {"share", "copy", NULL};
 	static const int profile_values[] = {VIA_PROFILE_FULL, VIA_PROFILE_LINUX};
 	static const int bars_values[] = {VIA_BARS_AUTO, VIA_BARS_TRAP, VIA_BARS_IO};
 	static const int memlock_values[] = {VIA_MEMLOCK_WARN, VIA_MEMLOCK_ENFORCE};
+	static const int dma_values[] = {false, true};
 	int c, v = 0;
 
 	opterr = 0;
@@ -81,6 +86,11 @@ static int parse(int argc, char **argv, struct launch *l)
 			if (!choose(optarg, memlocks, memlock_values, &v))
 				return 1 + cli_usage_error("run", "--memlock=%s: must be warn or enforce", optarg);
 			l->config.memlock = (enum via_memlock)v;
+			break;
+		case OPT_DMA:
+			if (!choose(optarg, dmas, dma_values, &v))
+				return 1 + cli_usage_error("run", "--dma=%s: must be share or copy", optarg);
+			l->copy_dma = v;
 			break;
 		case OPT_IN_PROCESS:
 			l->in_process = true;

@@ -5,6 +5,7 @@
 #include "preload/maps.h"
 #include "preload/pins.h"
 #include "preload/real.h"
+#include "preload/share.h"
 #include "preload/signals.h"
 
 #include <pthread.h>
@@ -15,6 +16,7 @@ static void after_fork(void)
 	via_signals_after_fork();
 	via_maps_after_fork();
 	via_pins_after_fork();
+	via_share_after_fork();
 }
 
 __attribute__((constructor)) static void init(void)

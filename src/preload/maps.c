@@ -11,6 +11,7 @@
 #include "preload/pieces.h"
 #include "preload/pins.h"
 #include "preload/real.h"
+#include "preload/share.h"
 #include "preload/signals.h"
 #include "preload/sys.h"
 
@@ -309,16 +310,19 @@ static long replace(long nr, const void *addr, size_t len, long a2, long a3, lon
 
 static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
+	uint64_t start = (uint64_t)addr, end = start + page_up(len);
 	long ret;
 
 	if (flags & MAP_FIXED)
-		via_pins_rescue((uint64_t)addr, (uint64_t)addr + page_up(len), false);
+		via_pins_rescue(start, end, false);
 	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && via_maybe_ours(fd) && via_ours(fd))
-		return map_region(addr, len, prot, flags, fd, offset);
-	if ((flags & MAP_FIXED) &&
-	    via_pieces_overlap((uint64_t)addr, (uint64_t)addr + page_up(len)))
-		return replace(SYS_mmap, addr, len, prot, flags, fd, offset);
-	ret = via_sys(SYS_mmap, addr, len, prot, flags, fd, offset);
+		ret = map_region(addr, len, prot, flags, fd, offset);
+	else if ((flags & MAP_FIXED) && via_pieces_overlap(start, end))
+		ret = replace(SYS_mmap, addr, len, prot, flags, fd, offset);
+	else
+		ret = via_sys(SYS_mmap, addr, len, prot, flags, fd, offset);
+	if (!failed(ret))
+		via_share_forget((uint64_t)ret, (uint64_t)ret + page_up(len));
 	return ret;
 }
 
@@ -334,14 +338,16 @@ VIA_INTERPOSE void *mmap64(void *addr, size_t len, int prot, int flags, int fd, 
 
 VIA_INTERPOSE int munmap(void *addr, size_t len)
 {
-	uint64_t start = (uint64_t)addr;
+	uint64_t start = (uint64_t)addr, end = start + page_up(len);
 
 	if (start % PAGE || !len)
 		return (int)via_ret(via_sys(SYS_munmap, addr, len));
-	via_pins_rescue(start, start + page_up(len), false);
-	if (!via_pieces_overlap(start, start + page_up(len)))
-		return (int)via_ret(via_sys(SYS_munmap, addr, len));
-	return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
+	via_pins_rescue(start, end, false);
+	/* Before another thread can be given the place. */
+	via_share_forget(start, end);
+	if (via_pieces_overlap(start, end))
+		return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
+	return (int)via_ret(via_sys(SYS_munmap, addr, len));
 }
 
 static long protect(uint64_t start, uint64_t end, int prot)
@@ -422,21 +428,31 @@ static long move_memory(uint64_t from, uint64_t old_len, uint64_t new_len, int f
 	if (new_len < old_len)
 		via_pins_rescue(from + new_len, from + old_len, false);
 	pinned = flags & MREMAP_MAYMOVE && via_pins_move_begin(from, from + old_len);
+	via_share_before_move(from, old_len, new_len, flags);
 	ret = via_sys(SYS_mremap, from, old_len, new_len, flags, to);
 	if (pinned && !failed(ret) && (uint64_t)ret != from)
 		via_pins_move_end(from, old_len < new_len ? old_len : new_len, (uint64_t)ret);
 	else if (pinned)
 		via_pins_move_end(0, 0, 0);
+	if (failed(ret))
+		return ret;
+	if (new_len < old_len)
+		via_share_forget(from + new_len, from + old_len);
+	if ((uint64_t)ret != from)
+		via_share_moved(from, old_len < new_len ? old_len : new_len, (uint64_t)ret, new_len);
 	return ret;
 }
 
 VIA_INTERPOSE int madvise(void *addr, size_t len, int advice)
 {
-	uint64_t start = (uint64_t)addr;
+	uint64_t start = (uint64_t)addr, end = start + page_up(len);
 
-	if (advice == MADV_DONTNEED && start % PAGE == 0)
-		via_pins_rescue(start, start + page_up(len), true);
-	return (int)via_ret(via_sys(SYS_madvise, addr, len, advice));
+	/* The kernel's to refuse; an empty range is nobody's. */
+	if (start % PAGE || end <= start)
+		return (int)via_ret(via_sys(SYS_madvise, addr, len, advice));
+	if (advice == MADV_DONTNEED)
+		via_pins_rescue(start, end, true);
+	return (int)via_ret(via_share_advise(start, end, advice));
 }
 
 VIA_INTERPOSE void *mremap(void *addr, size_t old_len, size_t new_len, int flags, ...)

@@ -7,6 +7,8 @@
  *
  *   shim GROUP BDF [CASE]
  */
+#include "edu-client.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,95 +34,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { ID = 0x0, LIVENESS = 0x4, EDU_ID = 0x010000ed, PAGE = 4096 };
-
-static const char *group_path, *bdf, *self;
-static char group_buffer[64];
-
-#define CHECK(what)                                                                            \
-	do {                                                                                   \
-		if (!(what)) {                                                                 \
-			fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #what, \
-				strerror(errno));                                              \
-			exit(1);                                                               \
-		}                                                                              \
-	} while (0)
-
-/* The device ------------------------------------------------------------------------------- */
-
-static int container, group, device;
-static uint64_t bar_offset, config_offset;
-static volatile uint8_t *bar;
-
-static volatile uint32_t *reg(uint32_t offset)
-{
-	return (volatile uint32_t *)(bar + offset);
-}
-
-static void open_fds(void)
-{
-	container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	CHECK(container >= 0);
-	group = open(group_path, O_RDWR | O_CLOEXEC);
-	CHECK(group >= 0);
-	CHECK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0);
-	CHECK(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	CHECK(device >= 0);
-}
-
-static void *map_bar(void)
-{
-	void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, (off_t)bar_offset);
-
-	CHECK(p != MAP_FAILED);
-	return p;
-}
-
-static void memory_enable(bool on)
-{
-	uint16_t command;
-
-	CHECK(pread(device, &command, 2, (off_t)config_offset + 4) == 2);
-	command = (uint16_t)(on ? command | 6 : command & ~2);
-	CHECK(pwrite(device, &command, 2, (off_t)config_offset + 4) == 2);
-}
-
-static void find_regions(void)
-{
-	struct vfio_region_info info = {.argsz = sizeof(info)};
-
-	CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
-	bar_offset = info.offset;
-	info.index = VFIO_PCI_CONFIG_REGION_INDEX;
-	info.argsz = sizeof(info);
-	CHECK(ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
-	config_offset = info.offset;
-}
-
-static void open_all(void)
-{
-	open_fds();
-	find_regions();
-	memory_enable(true);
-	bar = map_bar();
-	CHECK(*reg(ID) == EDU_ID);
-}
-
-static void close_all(void)
-{
-	CHECK(munmap((void *)(uintptr_t)bar, PAGE) == 0);
-	CHECK(close(device) == 0 && close(group) == 0 && close(container) == 0);
-}
-
-/* The device answers: by the mapping, and by its registers' values. */
-static void alive(void)
-{
-	uint32_t v = (uint32_t)rand();
-
-	*reg(LIVENESS) = v;
-	CHECK(*reg(LIVENESS) == ~v);
-}
+static const char *self;
 
 /* Signals ------------------------------------------------------------------------------------- */
 
@@ -221,14 +135,6 @@ static void test_signals(void)
 	alive();
 	signal(SIGBUS, SIG_DFL);
 	close_all();
-}
-
-static int child_status(pid_t pid)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid);
-	return status;
 }
 
 /* How a process ends whose fault is nobody's. */
@@ -712,162 +618,6 @@ static void test_mappings(void)
 	close_all();
 }
 
-/* The device copies to memory that the program took away: neither crashes, nor sees the other's
- * fault. */
-static void test_lost_memory(void)
-{
-	enum { DMA_SRC = 0x80, DMA_DST = 0x88, DMA_COUNT = 0x90, DMA_COMMAND = 0x98 };
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .iova = 0x100000, .size = PAGE};
-	struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO}, back;
-	int fd = memfd_create("lost", MFD_CLOEXEC);
-	char *memory;
-
-	open_all();
-	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
-	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(memory != MAP_FAILED);
-	memory[0] = 1;
-	CHECK(sigaction(SIGBUS, &act, NULL) == 0);
-	CHECK(sigaction(SIGBUS, NULL, &back) == 0 && back.sa_sigaction == on_bus);
-	map.vaddr = (uintptr_t)memory;
-	map.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
-	CHECK(ftruncate(fd, 0) == 0);
-	got_signal = 0;
-	*reg(DMA_SRC) = 0x40000;
-	*reg(DMA_DST) = 0x100000;
-	*reg(DMA_COUNT) = 64;
-	*reg(DMA_COMMAND) = 3;
-	while (*reg(DMA_COMMAND) & 1)
-		usleep(100);
-	CHECK(!got_signal);
-	alive();
-	CHECK(ftruncate(fd, PAGE) == 0);
-	CHECK(close(fd) == 0 && munmap(memory, PAGE) == 0);
-	CHECK(signal(SIGBUS, SIG_DFL) != SIG_ERR);
-	close_all();
-}
-
-/* Memory that is mapped for DMA and that the program then takes away -------------------------- */
-
-enum { DMA_SRC = 0x80, DMA_DST = 0x88, DMA_COUNT = 0x90, DMA_CMD = 0x98, CARD = 0x40000 };
-enum { TO_CARD = 0x1, FROM_CARD = 0x3, PINNED = 0x100000, PROBE = 0x200000 };
-
-static void edu_dma(uint32_t from, uint32_t to, uint32_t command)
-{
-	*reg(DMA_SRC) = from;
-	*reg(DMA_DST) = to;
-	*reg(DMA_COUNT) = PAGE;
-	*reg(DMA_CMD) = command;
-	for (int i = 0; *reg(DMA_CMD) & 1; i++) {
-		CHECK(i < 5000);
-		usleep(1000);
-	}
-}
-
-static uint8_t *dma_memory(uint64_t iova, size_t len)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .iova = iova, .size = len};
-	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(p != MAP_FAILED);
-	map.vaddr = (uint64_t)p;
-	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
-	return p;
-}
-
-static void dma_unmap(uint64_t iova, size_t len)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap), .iova = iova, .size = len};
-
-	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) == 0 && unmap.size == len);
-}
-
-/* What the device reads at page n of the pinned memory is all byte. */
-static bool device_sees(uint8_t *probe, int n, uint8_t byte)
-{
-	memset(probe, ~byte, PAGE);
-	edu_dma((uint32_t)(PINNED + n * PAGE), CARD, TO_CARD);
-	edu_dma(CARD, PROBE, FROM_CARD);
-	for (int i = 0; i < PAGE; i++)
-		if (probe[i] != byte)
-			return false;
-	return true;
-}
-
-static unsigned int count_maps(void)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	unsigned int n = 0;
-	int c;
-
-	CHECK(f);
-	while ((c = getc(f)) != EOF)
-		n += c == '\n';
-	fclose(f);
-	return n;
-}
-
-static void test_pins(void)
-{
-	unsigned int before;
-	uint8_t *p, *q, *probe;
-
-	open_all();
-	probe = dma_memory(PROBE, PAGE);
-	before = count_maps();
-
-	/* Unmapped, and the addresses used for something else. */
-	p = dma_memory(PINNED, 8 * PAGE);
-	for (int i = 0; i < 8; i++)
-		memset(p + i * PAGE, 0x10 + i, PAGE);
-	CHECK(munmap(p + PAGE, 2 * PAGE) == 0);
-	q = mmap(p + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	CHECK(q == p + PAGE);
-	memset(q, 0xaa, 2 * PAGE);
-	CHECK(device_sees(probe, 0, 0x10) && device_sees(probe, 1, 0x11) &&
-	      device_sees(probe, 2, 0x12) && device_sees(probe, 3, 0x13));
-
-	/* Mapped over, and given back to the kernel. */
-	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		   0) == p);
-	CHECK(p[0] == 0 && device_sees(probe, 0, 0x10));
-	CHECK(madvise(p + 3 * PAGE, PAGE, MADV_DONTNEED) == 0);
-	CHECK(p[3 * PAGE] == 0 && device_sees(probe, 3, 0x13));
-	memset(p + 3 * PAGE, 0xbb, PAGE);
-	CHECK(device_sees(probe, 3, 0x13));
-
-	/* Moved by the program: it and the device still see the same page. */
-	q = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(q != MAP_FAILED);
-	CHECK(mremap(p + 5 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q);
-	memset(q, 0x55, PAGE);
-	CHECK(device_sees(probe, 5, 0x55));
-	memset(probe, 0x66, PAGE);
-	edu_dma(PROBE, CARD, TO_CARD);
-	edu_dma(CARD, PINNED + 5 * PAGE, FROM_CARD);
-	CHECK(q[0] == 0x66 && q[PAGE - 1] == 0x66);
-	/* And then unmapped after all. */
-	CHECK(munmap(q, PAGE) == 0 && device_sees(probe, 5, 0x66));
-
-	/* Gone with the mapping for DMA. */
-	CHECK(munmap(p, 8 * PAGE) == 0 && device_sees(probe, 7, 0x17));
-	dma_unmap(PINNED, 8 * PAGE);
-	CHECK(count_maps() <= before);
-
-	/* What is not mapped for DMA any more is unmapped as ever. */
-	p = dma_memory(PINNED, PAGE);
-	dma_unmap(PINNED, PAGE);
-	CHECK(munmap(p, PAGE) == 0);
-	CHECK(count_maps() <= before);
-	close_all();
-	munmap(probe, PAGE);
-}
-
 static void test_vectors(void)
 {
 	uint32_t a = 0, b = 0;
@@ -945,48 +695,6 @@ static void *sees_segv_blocked(void *ret)
 	return NULL;
 }
 
-/* Started by exec_with_dma: the other program's memory is out of the device's reach. */
-static int dma_child(const char *fds)
-{
-	uint8_t *probe;
-
-	CHECK(sscanf(fds, "%d,%d,%d", &container, &group, &device) == 3);
-	find_regions();
-	bar = map_bar();
-	probe = dma_memory(PROBE, PAGE);
-	memset(probe, 0x99, PAGE);
-	edu_dma(PROBE, CARD, TO_CARD);
-	edu_dma(PINNED, CARD, TO_CARD);
-	memset(probe, 0, PAGE);
-	edu_dma(CARD, PROBE, FROM_CARD);
-	for (int i = 0; i < PAGE; i++)
-		CHECK(probe[i] != 0x42);
-	CHECK(device_sees(probe, 1, 0x43));
-	return 0;
-}
-
-static void exec_with_dma(void)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .iova = PINNED + PAGE, .size = PAGE};
-	char fds[64];
-	/* A file that stays open: without privilege the host process cannot find it otherwise. */
-	int fd = memfd_create("shared", MFD_CLOEXEC);
-	uint8_t *p;
-
-	open_all();
-	memset(dma_memory(PINNED, PAGE), 0x42, PAGE);
-	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
-	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(p != MAP_FAILED);
-	memset(p, 0x43, PAGE);
-	map.vaddr = (uint64_t)p;
-	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
-	snprintf(fds, sizeof(fds), "%d,%d,%d", dup(container), dup(group), dup(device));
-	execl(self, self, "1", bdf, "dma-child", fds, (char *)NULL);
-	_exit(127);
-}
-
 static void test_differences(void)
 {
 	char path[64], link[64];
@@ -996,7 +704,6 @@ static void test_differences(void)
 	struct stat st;
 	int pair[2];
 	uint32_t v;
-	pid_t pid;
 
 	open_all();
 	/* What a descriptor is. */
@@ -1034,11 +741,6 @@ static void test_differences(void)
 	close_all();
 	open_all();
 	close_all();
-
-	pid = fork();
-	if (!pid)
-		exec_with_dma();
-	CHECK(child_status(pid) == 0);
 }
 
 static const struct {
@@ -1057,8 +759,6 @@ static const struct {
 	{"close loops", test_close_loops},
 	{"mappings", test_mappings},
 	{"vectors", test_vectors},
-	{"lost memory", test_lost_memory},
-	{"pins", test_pins},
 	{"syscall", test_syscall},
 	{"differences", test_differences},
 };
@@ -1070,13 +770,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	self = argv[0];
-	snprintf(group_buffer, sizeof(group_buffer), "/dev/vfio/%s", argv[1]);
-	group_path = group_buffer;
-	bdf = argv[2];
+	edu_client_init(argv[1], argv[2]);
 	if (argc == 5 && strcmp(argv[3], "exec-child") == 0)
 		return exec_child(argv[4]);
-	if (argc == 5 && strcmp(argv[3], "dma-child") == 0)
-		return dma_child(argv[4]);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (argc > 3 && strcmp(argv[3], cases[i].name) != 0)
 			continue;

@@ -6,20 +6,35 @@
 BDF=0000:00:01.0
 run=("$VIADUCT" run --device "edu,addr=$BDF,group=1")
 
-for bars in trap auto; do
-	"${run[@]}" --bars=$bars -- "$BUILD/tests/e2e/shim" 1 $BDF >"$WORKDIR/out" 2>&1
+cases_of() { # program, options of run...: each of its cases is one of ours
+	local program=$1 status line
+	shift
+	"${run[@]}" "$@" -- "$BUILD/tests/e2e/$program" 1 $BDF >"$WORKDIR/out" 2>&1
 	status=$?
 	while read -r line; do
 		case $line in
-		"ok "*) ok "--bars=$bars: ${line#ok * - }" ;;
-		"not ok "*) not_ok "--bars=$bars: ${line#not ok * - }" "$WORKDIR/out" ;;
+		"ok "*) ok "$*: ${line#ok * - }" ;;
+		"not ok "*) not_ok "$*: ${line#not ok * - }" "$WORKDIR/out" ;;
 		esac
 	done <"$WORKDIR/out"
-	[ $status = 0 ] || not_ok "--bars=$bars: status $status" "$WORKDIR/out"
-done
+	[ $status = 0 ] || not_ok "$program $*: status $status" "$WORKDIR/out"
+}
 
-for case in signals vectors "lost memory"; do
+for bars in trap auto; do
+	cases_of shim --bars=$bars
+done
+cases_of memory --bars=trap
+
+for case in signals vectors; do
 	check "--in-process: $case" "${run[@]}" --bars=trap --in-process -- "$BUILD/tests/e2e/shim" 1 $BDF "$case"
+done
+check "--in-process: lost memory" "${run[@]}" --bars=trap --in-process -- "$BUILD/tests/e2e/memory" 1 $BDF "lost memory"
+for case in "kept from children" "kept from children in the middle of first uses"; do
+	for way in --dma=copy --in-process; do
+		check "$way: $case" "${run[@]}" $way --bars=trap -- "$BUILD/tests/e2e/memory" 1 $BDF "$case"
+	done
+	check "where userfaultfd is refused: $case" \
+		"$BUILD/tests/e2e/refuse" userfaultfd -- "${run[@]}" --bars=trap -- "$BUILD/tests/e2e/memory" 1 $BDF "$case"
 done
 
 truncate -s 1M "$WORKDIR/disk.img"
