@@ -33,6 +33,7 @@ static bool is_named(const char *entry, const char *name)
 	return strncmp(entry, name, len) == 0 && entry[len] == '=';
 }
 
+/* preload: the value of LD_PRELOAD. */
 static void find_shim(const char *preload)
 {
 	const char *at = strstr(preload, "libviaduct-preload.so"), *start = at;
@@ -54,7 +55,7 @@ void via_exec_init(void)
 			if (is_named(*e, names[i]))
 				kept[i] = strdup(*e);
 	if (kept[PRELOAD])
-		find_shim(kept[PRELOAD]);
+		find_shim(kept[PRELOAD] + strlen("LD_PRELOAD="));
 }
 
 static size_t count(char *const envp[])

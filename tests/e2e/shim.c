@@ -297,7 +297,7 @@ static void test_exec(void)
 	char number[16];
 	char *argv[] = {(char *)(uintptr_t)self, (char *)"1", (char *)"0000:00:01.0",
 			(char *)"exec-child",	 number,      NULL};
-	char *nothing[] = {NULL};
+	char *nothing[] = {NULL}, *others[] = {(char *)"LD_PRELOAD=libm.so.6", NULL};
 	pid_t pid;
 
 	open_all();
@@ -318,6 +318,9 @@ static void test_exec(void)
 		execle(self, self, "1", bdf, "exec-child", number, (char *)NULL, nothing);
 		_exit(127);
 	}
+	CHECK(child_status(pid) == 0);
+	/* What somebody else preloads stays, behind the shim. */
+	CHECK(posix_spawn(&pid, self, NULL, NULL, argv, others) == 0);
 	CHECK(child_status(pid) == 0);
 	close(fd);
 	close_all();
