@@ -8,6 +8,7 @@
 
 #include "preload/client.h"
 #include "preload/real.h"
+#include "preload/self.h"
 
 #include <alloca.h>
 #include <errno.h>
@@ -58,28 +59,65 @@ void via_exec_init(void)
 		find_shim(kept[PRELOAD] + strlen("LD_PRELOAD="));
 }
 
-static size_t count(char *const envp[])
-{
-	size_t n = 0;
+/*
+ * The kernel's limit for a string, and more entries than it takes with the
+ * usual limit of a stack: a copy of them must not overflow ours.
+ */
+enum { PAGE = 4096, MAX_STRING = 32 * PAGE, MAX_ENTRIES = 1 << 18, BATCH = 32 };
 
-	while (envp && envp[n])
-		n++;
-	return n;
+/* What complete() needs. */
+struct room {
+	size_t n;    /* entries that are there */
+	size_t text; /* bytes for the longest LD_PRELOAD entry that it may have to make */
+};
+
+/* Bytes before the NUL of a string of the program's; negative where the kernel refuses it. */
+static int64_t length(uint64_t from)
+{
+	char part[256];
+	int64_t n = 0;
+	int r;
+
+	while ((r = via_self_string(part, from + (uint64_t)n, sizeof(part))) == -ENAMETOOLONG) {
+		n += (int64_t)sizeof(part);
+		if (n > MAX_STRING)
+			return -E2BIG;
+	}
+	return r < 0 ? r : n + r;
 }
 
-/* Bytes for the LD_PRELOAD entry that complete() may have to make. */
-static size_t preload_room(char *const envp[])
+/* False for what the kernel is going to refuse: it cannot be read, or is too much. */
+static bool measure(char *const envp[], struct room *ret_room)
 {
-	for (size_t i = 0; envp && envp[i]; i++)
-		if (is_named(envp[i], "LD_PRELOAD"))
-			return strlen(envp[i]) + sizeof(shim_path) + 2;
-	return 1;
+	uint64_t at = (uint64_t)envp, entries[BATCH];
+
+	*ret_room = (struct room){.text = 1};
+	while (at) {
+		/* Never past the page that the array may end in. */
+		size_t n = (PAGE - at % PAGE) / sizeof(entries[0]);
+		int64_t len;
+
+		n = n > BATCH ? BATCH : n + !n;
+		if (via_self_read(entries, at, n * sizeof(entries[0])))
+			return false;
+		for (size_t i = 0; i < n; i++) {
+			if (!entries[i])
+				return true;
+			len = length(entries[i]);
+			if (len < 0 || ++ret_room->n > MAX_ENTRIES)
+				return false;
+			if (is_named((const char *)entries[i], "LD_PRELOAD") &&
+			    ret_room->text < (size_t)len + sizeof(shim_path) + 2)
+				ret_room->text = (size_t)len + sizeof(shim_path) + 2;
+		}
+		at += n * sizeof(entries[0]);
+	}
+	return true;
 }
 
-/* to: room for count(envp) + N_NAMES + 1 entries; text: preload_room(envp) bytes. */
-static char **complete(char *const envp[], char **to, char *text)
+/* to: place for n + N_NAMES + 1 entries; text: as measured. */
+static char **complete(char *const envp[], size_t n, char **to, char *text)
 {
-	size_t n = count(envp);
 	bool have[N_NAMES] = {false};
 
 	for (size_t i = 0; i < n; i++) {
@@ -105,11 +143,16 @@ static char **complete(char *const envp[], char **to, char *text)
 }
 
 /* envp, or a completed copy on the stack of the calling function. */
-#define COMPLETE(envp)                                                                  \
-	(via_client_present()                                                           \
-		 ? complete(envp, alloca((count(envp) + N_NAMES + 1) * sizeof(char *)), \
-			    alloca(preload_room(envp)))                                 \
-		 : (char **)(envp))
+#define COMPLETE(envp)                                                               \
+	({                                                                           \
+		char *const *_envp = (envp);                                         \
+		struct room _room;                                                   \
+		via_client_present() && measure(_envp, &_room)                       \
+			? complete(_envp, _room.n,                                   \
+				   alloca((_room.n + N_NAMES + 1) * sizeof(char *)), \
+				   alloca(_room.text))                               \
+			: (char **)(uintptr_t)_envp;                                 \
+	})
 
 VIA_INTERPOSE int execve(const char *path, char *const argv[], char *const envp[])
 {

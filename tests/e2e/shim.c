@@ -292,12 +292,36 @@ static int exec_child(const char *fd)
 	return 0;
 }
 
+/* Environments that are no memory, or not to the end, or have an entry that is none. */
+static void refused_environments(char **argv)
+{
+	char *page =
+		mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char **last = (char **)(void *)(page + PAGE) - 1, *text = page + 3 * PAGE - 16;
+	char *wild[] = {(char *)"A=1", (char *)8, NULL}, *endless[] = {text, NULL};
+	char **const bad[] = {(char **)8, (char **)(1ul << 60), (char **)~0ul, last, wild, endless};
+	pid_t pid;
+
+	CHECK(page != MAP_FAILED && munmap(page + PAGE, PAGE) == 0 &&
+	      munmap(page + 3 * PAGE, PAGE) == 0);
+	*last = wild[0];
+	memcpy(text, "LD_PRELOAD=libm.", 16);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CHECK(execve(self, argv, bad[i]) < 0 && errno == EFAULT);
+		CHECK(execvpe(self, argv, bad[i]) < 0 && errno == EFAULT);
+		CHECK(execveat(AT_FDCWD, self, argv, bad[i], 0) < 0 && errno == EFAULT);
+		CHECK(posix_spawn(&pid, self, NULL, NULL, argv, bad[i]) == EFAULT);
+	}
+	CHECK(munmap(page, PAGE) == 0 && munmap(page + 2 * PAGE, PAGE) == 0);
+}
+
 static void test_exec(void)
 {
 	char number[16];
 	char *argv[] = {(char *)(uintptr_t)self, (char *)"1", (char *)"0000:00:01.0",
 			(char *)"exec-child",	 number,      NULL};
-	char *nothing[] = {NULL}, *others[] = {(char *)"LD_PRELOAD=libm.so.6", NULL};
+	char *nothing[] = {NULL}, *others[] = {(char *)"LD_PRELOAD=libm.so.6", NULL, NULL};
+	char many[1024] = "LD_PRELOAD=libm.so.6";
 	pid_t pid;
 
 	open_all();
@@ -319,7 +343,14 @@ static void test_exec(void)
 		_exit(127);
 	}
 	CHECK(child_status(pid) == 0);
+	refused_environments(argv);
 	/* What somebody else preloads stays, behind the shim. */
+	CHECK(posix_spawn(&pid, self, NULL, NULL, argv, others) == 0);
+	CHECK(child_status(pid) == 0);
+	/* Said twice, the second time at length. */
+	while (strlen(many) < sizeof(many) - 16)
+		strcat(many, ":libm.so.6");
+	others[1] = many;
 	CHECK(posix_spawn(&pid, self, NULL, NULL, argv, others) == 0);
 	CHECK(child_status(pid) == 0);
 	close(fd);
