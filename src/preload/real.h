@@ -40,7 +40,6 @@
 	F(int, fstat64, (int fd, struct stat64 *st))                                               \
 	F(int, fstatat64, (int dir, const char *path, struct stat64 *st, int flags))               \
 	F(int, statx, (int dir, const char *path, int flags, unsigned int mask, struct statx *st)) \
-	F(ssize_t, readlinkat, (int dir, const char *path, char *buf, size_t len))                 \
 	F(char *, realpath, (const char *path, char *resolved))                                    \
 	F(ssize_t, read, (int fd, void *buf, size_t len))                                          \
 	F(ssize_t, write, (int fd, const void *buf, size_t len))                                   \
