@@ -5,10 +5,7 @@
 set -u
 BUILD=$(cd "${1:?build directory}" && pwd)
 SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# VIADUCT_HOST_BUILD: a second build, e.g. with sanitizers, whose host process serves the programs
-# and the shim of this one: a preloaded library cannot bring a sanitizer into an ordinary program.
-VIADUCT=${VIADUCT_HOST_BUILD:-$BUILD}/src/cli/viaduct
-[ -z "${VIADUCT_HOST_BUILD:-}" ] || export VIADUCT_PRELOAD=$BUILD/src/preload/libviaduct-preload.so
+VIADUCT=$BUILD/src/cli/viaduct
 WORKDIR=$(mktemp -d "${TMPDIR:-/tmp}/viaduct-e2e.XXXXXX")
 chmod 755 "$WORKDIR"
 cases=0
@@ -19,8 +16,9 @@ finish() {
 	local status=$?
 	echo "1..$cases"
 	rm -rf "$WORKDIR"
-	[ "$bad" = 0 ] && [ "$status" = 0 ]
-	exit
+	# A bare exit in a trap is that of before the trap.
+	[ "$bad" = 0 ] || status=1
+	exit $status
 }
 trap finish EXIT
 
@@ -31,6 +29,30 @@ not_ok() { # name [file with detail]
 	[ $# -lt 2 ] || sed 's/^/# /' "$2" | tail -n 40
 }
 skip() { cases=$((cases + 1)); echo "ok $cases - $1 # SKIP $2"; } # name reason
+
+# VIADUCT_SANITIZED: a second build, with ASan and UBSan, whose host process and shim serve the programs
+# of this one. ASan's run-time is preloaded behind the shim: its malloc and the rest then stand before
+# libc's, and a program's bad pointers reach the shim first. The program's signals are its own.
+if [ -n "${VIADUCT_SANITIZED:-}" ]; then
+	runtime=$(ldd "$VIADUCT_SANITIZED/src/preload/libviaduct-preload.so" | sed -n 's/.* => \(.*libasan[^ ]*\) .*/\1/p')
+	[ -n "$runtime" ] || not_ok "the shim of $VIADUCT_SANITIZED has no ASan"
+	VIADUCT=$WORKDIR/viaduct
+	cat >"$VIADUCT" <<-S
+		#!/bin/sh
+		export LD_PRELOAD="$runtime\${LD_PRELOAD:+:\$LD_PRELOAD}"
+		export ASAN_OPTIONS=detect_leaks=1:verify_asan_link_order=0:handle_segv=0:handle_sigbus=0:use_sigaltstack=0:log_path=$WORKDIR/sanitizer
+		export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$WORKDIR/sanitizer
+		exec "$VIADUCT_SANITIZED/src/cli/viaduct" "\$@"
+	S
+	chmod 755 "$VIADUCT"
+fi
+# At the end: what they found, in whatever process.
+sanitizers() {
+	[ -n "${VIADUCT_SANITIZED:-}" ] || return
+	if "$VIADUCT" run --device edu -- cat /proc/self/maps | grep -q "$VIADUCT_SANITIZED/src/preload/"; then ok "the shim is the one with sanitizers"; else not_ok "the shim has no sanitizers"; fi
+	sed '/^Shadow bytes/,/ABORTING$/d' "$WORKDIR"/sanitizer* >"$WORKDIR/detail" 2>/dev/null
+	if [ -s "$WORKDIR/detail" ]; then not_ok "the sanitizers found something" "$WORKDIR/detail"; else ok "the sanitizers found nothing in the shim and the host process"; fi
+}
 
 # check NAME COMMAND...: the command's status decides; its output is shown when it fails.
 check() {
