@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blkbench DEVICE MILLISECONDS [PREFIX]: rates of a block device with O_DIRECT
+ * blkbench DEVICE MILLISECONDS [PREFIX [JOB...]]: rates of a block device with O_DIRECT
  * and Linux's native asynchronous I/O, linked statically for a small guest.
  * Prints "PREFIXname value unit" for sequential reads and writes of 1 MiB and
  * random reads and writes of 4 KiB, at queue depths 1 and 32. Writes repeat
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +48,8 @@ struct job {
 };
 
 static const struct job jobs[] = {
-	{"seq-read-1M", 0, 1 << 20, 4, 0},    {"rand-read-4k-qd1", 0, 4096, 1, 1},
-	{"rand-read-4k-qd32", 0, 4096, 32, 1}, {"seq-write-1M", 1, 1 << 20, 4, 0},
+	{"seq-read-1M", 0, 1 << 20, 4, 0},	{"rand-read-4k-qd1", 0, 4096, 1, 1},
+	{"rand-read-4k-qd32", 0, 4096, 32, 1},	{"seq-write-1M", 1, 1 << 20, 4, 0},
 	{"rand-write-4k-qd32", 1, 4096, 32, 1},
 };
 
@@ -104,7 +105,8 @@ static void run(const struct job *j, int fd, uint64_t bytes, double seconds, con
 			die("io_getevents");
 		for (long i = 0; i < n; i++) {
 			if (events[i].res != (int64_t)j->size) {
-				fprintf(stderr, "%s: result %lld\n", j->name, (long long)events[i].res);
+				fprintf(stderr, "%s: result %lld\n", j->name,
+					(long long)events[i].res);
 				exit(1);
 			}
 			done++;
@@ -123,7 +125,8 @@ static void run(const struct job *j, int fd, uint64_t bytes, double seconds, con
 	}
 	elapsed = now() - start;
 	if (j->size > 4096)
-		printf("%s%s %.0f MB/s\n", prefix, j->name, (double)(done * j->size) / elapsed / 1e6);
+		printf("%s%s %.0f MB/s\n", prefix, j->name,
+		       (double)(done * j->size) / elapsed / 1e6);
 	else
 		printf("%s%s %.0f IOPS\n", prefix, j->name, (double)done / elapsed);
 	fflush(stdout);
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
 	int fd;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: blkbench DEVICE MILLISECONDS [PREFIX]\n");
+		fprintf(stderr, "usage: blkbench DEVICE MILLISECONDS [PREFIX [JOB...]]\n");
 		return 2;
 	}
 	fd = open(argv[1], O_RDWR | O_DIRECT);
@@ -146,7 +149,13 @@ int main(int argc, char **argv)
 		die(argv[1]);
 	if (ioctl(fd, BLKGETSIZE64, &bytes))
 		bytes = (uint64_t)lseek(fd, 0, SEEK_END);
-	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
-		run(&jobs[i], fd, bytes, atof(argv[2]) / 1e3, argc > 3 ? argv[3] : "");
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		bool wanted = argc <= 4;
+
+		for (int k = 4; k < argc; k++)
+			wanted |= !strcmp(argv[k], jobs[i].name);
+		if (wanted)
+			run(&jobs[i], fd, bytes, atof(argv[2]) / 1e3, argc > 3 ? argv[3] : "");
+	}
 	return 0;
 }

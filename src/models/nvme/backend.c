@@ -14,10 +14,21 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Zeros are written in pieces of this size when the image has no better way. */
 #define ZERO_CHUNK ((size_t)64 << 10)
+/*
+ * A write to the page cache is a copy, but io_uring leaves it to a thread of
+ * the kernel's, since a file system may have to wait: a wake-up, and a third
+ * thread beside ours and the guest's. So writes are made at once as long as
+ * none takes longer than this for each 64 KiB; after one did (dirty pages are
+ * being throttled, a page is read first) the engine has them for a while.
+ */
+#define QUICK_NS 250000u
+#define QUICK_BYTES ((uint64_t)64 << 10)
+#define PAUSE_NS 100000000u
 /* What one command can read, and a page for its unaligned ends. */
 #define MAX_CACHED_PAGES 130
 
@@ -26,6 +37,9 @@ struct via_nvme_backend {
 	uint64_t size;
 	size_t alignment;
 	bool direct, ignore_flush, takes_leases;
+	bool writes_at_once;   /* they may be: see QUICK_NS */
+	uint64_t at_once_from; /* not before this time, CLOCK_MONOTONIC in ns */
+	uint64_t at_once;      /* bytes so written since the last reap */
 	struct via_nvme_engine engine;
 	unsigned int in_flight;
 	struct via_nvme_io_list done;	  /* steps as the engine reported them */
@@ -210,6 +224,7 @@ static int start_engine(struct via_nvme_backend *backend,
 	}
 	if (config->engine != NVME_ENGINE_THREADS) {
 		r = via_nvme_uring_new(backend->fd, config->depth, &backend->engine);
+		backend->writes_at_once = r == 0 && !config->direct;
 		if (r == 0)
 			return 0;
 		if (config->engine == NVME_ENGINE_URING)
@@ -328,6 +343,38 @@ static void finish(struct via_nvme_backend *backend, struct via_nvme_io *io, int
 	via_nvme_io_list_add(&backend->finished, io);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* True if the step is done, with a result. */
+static bool write_at_once(struct via_nvme_backend *backend, struct via_nvme_io *io)
+{
+	uint64_t start, took;
+
+	if (!backend->writes_at_once || io->op != NVME_IO_WRITE || io->fua)
+		return false;
+	start = now_ns();
+	if (start < backend->at_once_from)
+		return false;
+	io->raw = via_nvme_io_blocking(backend->fd, io);
+	took = now_ns() - start;
+	if (took > QUICK_NS * (1 + io->len / QUICK_BYTES))
+		backend->at_once_from = start + took + PAUSE_NS;
+	backend->at_once += io->len;
+	via_nvme_io_list_add(&backend->done, io);
+	return true;
+}
+
+uint64_t via_nvme_backend_at_once(const struct via_nvme_backend *backend)
+{
+	return backend->at_once;
+}
+
 /* Start the next step; an I/O with nothing left to do is finished. */
 static void start_step(struct via_nvme_backend *backend, struct via_nvme_io *io)
 {
@@ -349,7 +396,8 @@ static void start_step(struct via_nvme_backend *backend, struct via_nvme_io *io)
 		finish(backend, io, 0);
 		return;
 	}
-	backend->engine.ops->submit(backend->engine.object, io);
+	if (!write_at_once(backend, io))
+		backend->engine.ops->submit(backend->engine.object, io);
 }
 
 void via_nvme_backend_submit(struct via_nvme_backend *backend, struct via_nvme_io *io)
@@ -436,6 +484,7 @@ struct via_nvme_io *via_nvme_backend_reap(struct via_nvme_backend *backend)
 {
 	struct via_nvme_io *io = via_nvme_io_list_pop(&backend->finished);
 
+	backend->at_once = 0;
 	if (!io && backend->in_flight) {
 		/* A step may be followed by another that is done at once. */
 		do {
