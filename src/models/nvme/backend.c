@@ -39,7 +39,6 @@ struct via_nvme_backend {
 	bool direct, ignore_flush, takes_leases;
 	bool writes_at_once;   /* they may be: see QUICK_NS */
 	uint64_t at_once_from; /* not before this time, CLOCK_MONOTONIC in ns */
-	uint64_t at_once;      /* bytes so written since the last reap */
 	struct via_nvme_engine engine;
 	unsigned int in_flight;
 	struct via_nvme_io_list done;	  /* steps as the engine reported them */
@@ -365,14 +364,8 @@ static bool write_at_once(struct via_nvme_backend *backend, struct via_nvme_io *
 	took = now_ns() - start;
 	if (took > QUICK_NS * (1 + io->len / QUICK_BYTES))
 		backend->at_once_from = start + took + PAUSE_NS;
-	backend->at_once += io->len;
 	via_nvme_io_list_add(&backend->done, io);
 	return true;
-}
-
-uint64_t via_nvme_backend_at_once(const struct via_nvme_backend *backend)
-{
-	return backend->at_once;
 }
 
 /* Start the next step; an I/O with nothing left to do is finished. */
@@ -484,7 +477,6 @@ struct via_nvme_io *via_nvme_backend_reap(struct via_nvme_backend *backend)
 {
 	struct via_nvme_io *io = via_nvme_io_list_pop(&backend->finished);
 
-	backend->at_once = 0;
 	if (!io && backend->in_flight) {
 		/* A step may be followed by another that is done at once. */
 		do {

@@ -131,8 +131,6 @@ const void *via_nvme_backend_cached(const struct via_nvme_backend *backend, uint
 int via_nvme_backend_event_fd(const struct via_nvme_backend *backend);
 
 void via_nvme_backend_submit(struct via_nvme_backend *backend, struct via_nvme_io *io);
-/* Bytes that submits have written themselves since the last reap: time went into them. */
-uint64_t via_nvme_backend_at_once(const struct via_nvme_backend *backend);
 void via_nvme_backend_kick(struct via_nvme_backend *backend);
 /* A finished I/O, or NULL when there is none now. */
 struct via_nvme_io *via_nvme_backend_reap(struct via_nvme_backend *backend);

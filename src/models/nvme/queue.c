@@ -315,9 +315,6 @@ static void execute(struct via_nvme *ctrl, struct via_nvme_request *req)
 		via_nvme_io_execute(ctrl, req);
 }
 
-/* Bytes that commands may write at once before what is done is completed. */
-#define MAX_AT_ONCE ((uint64_t)128 << 10)
-
 /*
  * Take up to a burst of commands. Entries are copied in one piece; those for
  * which no request is free are fetched again later, which is no double fetch:
@@ -350,9 +347,6 @@ static bool fetch(struct via_nvme *ctrl, uint16_t sqid)
 		execute(ctrl, req);
 		/* The command may have deleted or reset what we stand on. */
 		if (!via_nvme_running(ctrl) || !sq->exists)
-			break;
-		/* The guest can go on with what is done, while the next is. */
-		if (via_nvme_backend_at_once(ctrl->backend) >= MAX_AT_ONCE)
 			break;
 	}
 	return true;
