@@ -13,7 +13,10 @@ struct via_config {
 	/* Constant after via_config_new_on(). */
 	struct via_config_dev dev;
 	struct via_regfile *regs; /* owned; NULL over somebody else's registers */
+	unsigned int flags;   /* enum via_config_flags */
+	uint16_t vendor, device; /* of a virtual function */
 	struct via_config_bar bars[VIA_PCI_BARS];
+	uint32_t rom_size;
 	const struct via_config_ops *ops;
 	void *cookie;
 	struct via_irqs *irqs;
@@ -24,6 +27,7 @@ struct via_config {
 	bool open;
 	bool memory;	     /* as last told by ops->memory */
 	unsigned int power;  /* D-state */
+	uint32_t saved_bars[VIA_PCI_BARS + 1]; /* the device's at open, the ROM's last */
 	atomic_uint command; /* written under lock, read by anybody */
 };
 
@@ -92,7 +96,8 @@ static void tell_memory(struct via_config *config, bool on)
 static bool memory_accessible(const struct via_config *config)
 {
 	return config->open && config->power < PCI_D3HOT &&
-	       (atomic_load(&config->command) & PCI_COMMAND_MEMORY);
+	       (config->flags & VIA_CONFIG_VF ||
+		(atomic_load(&config->command) & PCI_COMMAND_MEMORY));
 }
 
 static void set_command(struct via_config *config, uint16_t now)
@@ -108,13 +113,13 @@ static void set_command(struct via_config *config, uint16_t now)
 		config->ops->command(config->cookie, old, now);
 }
 
-/* COMMAND as the program sees it: the device's bits and the virtual one. */
+/* COMMAND as the program sees it: the device's bits and the virtual ones. */
 static uint16_t current_command(struct via_config *config)
 {
-	uint32_t dev = dev_get(config, PCI_COMMAND, 2) & ~PCI_COMMAND_INTX_DISABLE;
+	uint16_t virt = via_get_le16(config->masks.virt + PCI_COMMAND);
 
-	return (uint16_t)(dev |
-			  (via_get_le16(config->virt + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE));
+	return (uint16_t)((dev_get(config, PCI_COMMAND, 2) & ~(uint32_t)virt) |
+			  (via_get_le16(config->virt + PCI_COMMAND) & virt));
 }
 
 static void set_power(struct via_config *config, unsigned int state)
@@ -203,6 +208,14 @@ static uint32_t bar_image(const struct via_config *config, unsigned int slot, ui
 	       (bar->flags & VIA_BAR_PREFETCH ? PCI_BAR_PREFETCH : 0);
 }
 
+static void mask_rom_bar(struct via_config *config)
+{
+	uint8_t *bar = config->virt + PCI_ROM_BAR;
+	uint32_t bits = config->rom_size ? ~(config->rom_size - 1) | PCI_ROM_BAR_ENABLE : 0;
+
+	via_put_le32(bar, via_get_le32(bar) & bits);
+}
+
 static void header_written(struct via_config *config, unsigned int pos, unsigned int width)
 {
 	unsigned int end = pos + width;
@@ -217,9 +230,8 @@ static void header_written(struct via_config *config, unsigned int pos, unsigned
 		if (pos < PCI_BAR(i + 1) && end > PCI_BAR(i))
 			via_put_le32(bar, bar_image(config, i, via_get_le32(bar)));
 	}
-	/* No expansion ROM: the slot is not implemented. */
 	if (pos < PCI_ROM_BAR + 4 && end > PCI_ROM_BAR)
-		via_put_le32(config->virt + PCI_ROM_BAR, 0);
+		mask_rom_bar(config);
 }
 
 /* 3.5: Enable only while armed, Multiple Message Enable within what was armed. */
@@ -293,14 +305,82 @@ static void express_written(struct via_config *config, unsigned int cap, unsigne
 		reset_function(config, VIA_RESET_FLR);
 }
 
+/* 3.8 */
+static void af_written(struct via_config *config, unsigned int cap)
+{
+	const uint32_t able = PCI_AF_CAP_TRANSACTIONS | PCI_AF_CAP_FLR;
+	uint8_t *control = config->virt + cap + PCI_AF_CONTROL;
+
+	if (!(*control & PCI_AF_CONTROL_FLR))
+		return;
+	*control &= (uint8_t)~PCI_AF_CONTROL_FLR;
+	if ((dev_get(config, cap + PCI_AF_CAP, 1) & able) == able)
+		reset_function(config, VIA_RESET_FLR);
+}
+
+/* 3.4: the flag flips when the transfer is done, and stays when the device does not answer. */
+static void vpd_written(struct via_config *config, unsigned int cap, unsigned int offset,
+			unsigned int width)
+{
+	uint8_t *p = config->virt + cap + PCI_VPD_ADDRESS;
+	unsigned int value = via_get_le16(p);
+	const struct via_config_dev *dev = &config->dev;
+
+	/* The upper byte of the address, with the flag, starts it. */
+	if (offset > PCI_VPD_ADDRESS + 1 || offset + width <= PCI_VPD_ADDRESS + 1)
+		return;
+	if (dev->ops->vpd && !dev->ops->vpd(dev->cookie, value & PCI_VPD_FLAG,
+					    value & PCI_VPD_ADDRESS_BITS,
+					    config->virt + cap + PCI_VPD_DATA))
+		via_put_le16(p, (uint16_t)(value ^ PCI_VPD_FLAG));
+}
+
+/* --- A device that was reset behind our back (R22) ------------------------- */
+
+static unsigned int bar_register(unsigned int i)
+{
+	return i < VIA_PCI_BARS ? PCI_BAR(i) : PCI_ROM_BAR;
+}
+
+static void save_bars(struct via_config *config)
+{
+	for (unsigned int i = 0; i <= VIA_PCI_BARS; i++)
+		config->saved_bars[i] = dev_get(config, bar_register(i), 4);
+}
+
+/* The program writes COMMAND: does the device still have what it had? */
+static bool was_reset(struct via_config *config, uint16_t wanted)
+{
+	uint16_t was = (uint16_t)atomic_load(&config->command);
+	uint16_t dev = (uint16_t)dev_get(config, PCI_COMMAND, 2);
+	uint16_t lost = wanted & was & (uint16_t)~dev & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+
+	for (unsigned int i = 0; !lost && i <= VIA_PCI_BARS; i++)
+		lost = config->saved_bars[i] &&
+		       dev_get(config, bar_register(i), 4) != config->saved_bars[i];
+	return lost;
+}
+
+static void restore_bars(struct via_config *config)
+{
+	for (unsigned int i = 0; i <= VIA_PCI_BARS; i++)
+		(void)config->dev.ops->write(config->dev.cookie, bar_register(i), 4,
+					     config->saved_bars[i]);
+}
+
 /* --- Transactions --------------------------------------------------------- */
 
 static void before_write(struct via_config *config, const struct via_config_owner *owner,
 			 unsigned int pos, uint32_t value)
 {
+	if (owner->tag != VIA_OWNER_HEADER || pos != PCI_COMMAND)
+		return;
 	/* Mappings go before the bit does. */
-	if (owner->tag == VIA_OWNER_HEADER && pos == PCI_COMMAND && !(value & PCI_COMMAND_MEMORY))
+	if (!(value & PCI_COMMAND_MEMORY) && !(config->flags & VIA_CONFIG_VF))
 		tell_memory(config, false);
+	if ((config->flags & (VIA_CONFIG_RESTORE_BARS | VIA_CONFIG_VF)) == VIA_CONFIG_RESTORE_BARS &&
+	    was_reset(config, (uint16_t)value))
+		restore_bars(config);
 }
 
 static void after_write(struct via_config *config, const struct via_config_owner *owner,
@@ -318,6 +398,10 @@ static void after_write(struct via_config *config, const struct via_config_owner
 		msi_written(config, cap, pos - cap, width);
 	else if (cap == config->masks.express)
 		express_written(config, cap, old_express_control);
+	else if (cap == config->masks.af)
+		af_written(config, cap);
+	else if (cap == config->masks.vpd)
+		vpd_written(config, cap, pos - cap, width);
 }
 
 static int write_one(struct via_config *config, unsigned int pos, unsigned int width,
@@ -331,6 +415,8 @@ static int write_one(struct via_config *config, unsigned int pos, unsigned int w
 		express ? via_get_le16(config->virt + express + PCI_EXP_DEVCTL) : 0;
 	int r;
 
+	if (config->masks.raw[pos])
+		return config->dev.ops->write(config->dev.cookie, pos, width, value);
 	if (owner.tag == VIA_OWNER_NONE)
 		return 0;
 	before_write(config, &owner, pos, value);
@@ -448,19 +534,40 @@ ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *bu
 
 /* --- Life ----------------------------------------------------------------- */
 
+/* R23, R6: what a virtual function has only by its physical one. */
+static void build_vf(struct via_config *config)
+{
+	uint8_t *command = config->virt + PCI_COMMAND;
+
+	via_put_le16(config->virt + PCI_VENDOR_ID, config->vendor);
+	via_put_le16(config->virt + PCI_DEVICE_ID, config->device);
+	config->virt[PCI_INTERRUPT_PIN] = 0;
+	config->masks.virt[PCI_COMMAND] |= PCI_COMMAND_MEMORY;
+	via_put_le16(command, via_get_le16(command) | PCI_COMMAND_MEMORY);
+}
+
 /* Fresh device registers, virtual store and masks. Nobody is told. */
 static void build(struct via_config *config)
 {
+	struct via_config_policy policy = {
+		.raw_gaps = config->flags & VIA_CONFIG_RAW_GAPS,
+		.shown = config->dev.shown,
+	};
+
 	config->dev.ops->init(config->dev.cookie);
 	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
 		put_bytes(config->virt + pos, 4, dev_get(config, pos, 4));
-	via_config_masks_build(&config->masks, config->virt, config->dev.size);
+	via_config_masks_build(&config->masks, config->virt, config->dev.size, &policy);
+	if (config->flags & VIA_CONFIG_VF)
+		build_vf(config);
+	if (config->flags & VIA_CONFIG_RESTORE_BARS)
+		save_bars(config);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		uint8_t *bar = config->virt + PCI_BAR(i);
 
 		via_put_le32(bar, bar_image(config, i, via_get_le32(bar)));
 	}
-	via_put_le32(config->virt + PCI_ROM_BAR, 0);
+	mask_rom_bar(config);
 }
 
 void via_config_open(struct via_config *config)
@@ -520,7 +627,11 @@ int via_config_new_on(const struct via_config_dev *dev, const struct via_config_
 	if (!config)
 		return -ENOMEM;
 	config->dev = *dev;
+	config->flags = desc->flags;
+	config->vendor = desc->ident.vendor;
+	config->device = desc->ident.device;
 	memcpy(config->bars, desc->bars, sizeof(config->bars));
+	config->rom_size = desc->rom_size;
 	config->ops = ops;
 	config->cookie = cookie;
 	config->irqs = irqs;

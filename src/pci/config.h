@@ -26,9 +26,24 @@ struct via_config_bar {
 	unsigned int flags; /* enum via_bar_flags */
 };
 
+/* How a function differs from one whose registers are all the library's. */
+enum via_config_flags {
+	/* What no register block owns reaches the device, as vfio-pci has it (Q6). */
+	VIA_CONFIG_RAW_GAPS = 1u << 0,
+	/* The device may be reset behind our back: its BARs are looked after (R22). */
+	VIA_CONFIG_RESTORE_BARS = 1u << 1,
+	/*
+	 * An SR-IOV virtual function: ident replaces the device's vendor and
+	 * device id, no interrupt pin, no Memory Enable (R23, R6).
+	 */
+	VIA_CONFIG_VF = 1u << 2,
+};
+
 struct via_config_desc {
+	unsigned int flags; /* enum via_config_flags */
 	struct via_pci_ident ident;
 	struct via_config_bar bars[VIA_PCI_BARS];
+	uint32_t rom_size; /* bytes, a power of two from 2048; 0: no expansion ROM */
 	struct via_pci_msi msi;
 	struct via_pci_msix msix;
 	struct via_pci_express express;

@@ -19,12 +19,18 @@ struct via_config_dev_ops {
 	void (*init)(void *cookie);
 	/* Function reset, with the registers that the host saves and restores around it kept. */
 	void (*reset)(void *cookie);
+	/*
+	 * Optional: four bytes of vital product data at address, below 2^15.
+	 * Negative errno: the device does not answer.
+	 */
+	int (*vpd)(void *cookie, bool write, unsigned int address, uint8_t data[4]);
 };
 
 struct via_config_dev {
 	const struct via_config_dev_ops *ops;
 	void *cookie;
 	unsigned int size; /* 256 or 4096 */
+	const uint16_t *shown; /* as in struct via_config_policy */
 };
 
 /* 0, or -EINVAL with text: the checks of via_config_new(). */
@@ -32,7 +38,8 @@ int via_config_desc_check(const struct via_config_desc *desc, struct via_error *
 
 /*
  * via_config_new() over registers that somebody else keeps; dev->cookie must
- * outlive the result. Of desc only the BARs are used.
+ * outlive the result. Of desc the flags, BARs and ROM are used, of a virtual
+ * function the ids too.
  */
 int via_config_new_on(const struct via_config_dev *dev, const struct via_config_desc *desc,
 		      const struct via_config_ops *ops, void *cookie, struct via_irqs *irqs,

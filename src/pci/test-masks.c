@@ -59,7 +59,7 @@ static void test_t1_tables(void **state)
 		assert_int_equal(f->real.ops->read(f->real.cookie, pos, 4, &value), 0);
 		via_put_le32(image + pos, value);
 	}
-	via_config_masks_build(masks, image, 4096);
+	via_config_masks_build(masks, image, 4096, &(struct via_config_policy){0});
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint32_t virt = via_get_le32(masks->virt + rows[i].pos);
 		uint32_t write = via_get_le32(masks->write + rows[i].pos);
@@ -121,7 +121,7 @@ static void test_hostile_lists(void **state)
 		/* Ids that are known make it likelier that something survives. */
 		for (unsigned int i = 0x40; i < 256; i += 4)
 			image[i] = (uint8_t[]){ 1, 5, 0x10, 0x11, 9 }[rand() % 5];
-		via_config_masks_build(masks, image, 256);
+		via_config_masks_build(masks, image, 256, &(struct via_config_policy){0});
 		for (pos = image[0x34]; pos; pos = image[pos + 1]) {
 			assert_true(pos >= 0x40 && pos % 4 == 0 && n++ < 48);
 			assert_int_equal(masks->owner[pos].start, pos);
@@ -149,7 +149,7 @@ static void test_t9_t11_t12_lists(void **state)
 	uint8_t image[256];
 
 	make_list(image);
-	via_config_masks_build(masks, image, 256);
+	via_config_masks_build(masks, image, 256, &(struct via_config_policy){0});
 	assert_int_equal(image[0x34], 0x40);
 	assert_int_equal(image[0x41], 0x60); /* T11 */
 	assert_int_equal(image[0x61], 0);    /* T9 */
@@ -159,20 +159,20 @@ static void test_t9_t11_t12_lists(void **state)
 	make_list(image); /* T12: nothing that is shown */
 	image[0x34] = 0x50;
 	image[0x51] = 0;
-	via_config_masks_build(masks, image, 256);
+	via_config_masks_build(masks, image, 256, &(struct via_config_policy){0});
 	assert_int_equal(image[0x34], 0);
 	assert_int_equal(image[0x06], 0);
 
 	make_list(image); /* a capability at the end of the space that does not fit */
 	image[0x61] = 0xf8;
 	via_put_le16(image + 0xf8, 0x0011);
-	via_config_masks_build(masks, image, 256);
+	via_config_masks_build(masks, image, 256, &(struct via_config_policy){0});
 	assert_int_equal(image[0x61], 0);
 
 	make_list(image); /* overlap: the earlier keeps its bytes */
 	image[0x41] = 0x44;
 	via_put_le16(image + 0x44, 0x6011);
-	via_config_masks_build(masks, image, 256);
+	via_config_masks_build(masks, image, 256, &(struct via_config_policy){0});
 	assert_int_equal(image[0x41], 0x60);
 	test_free(masks);
 }
