@@ -40,17 +40,25 @@ struct via_bar_desc {
 
 enum via_device_flags {
 	VIA_DEVICE_CONCURRENT = 1u << 0, /* callbacks may run at the same time */
+	/* Programs see every capability, also those that vfio-pci hides. */
+	VIA_DEVICE_ALL_CAPABILITIES = 1u << 1,
 };
+
+/** VIA_DEVICE_VGA - instead of a BAR: legacy VGA, 0xa0000-0xbffff, 0x3b0-0x3bb, 0x3c0-0x3df */
+#define VIA_DEVICE_VGA 8u
 
 /** struct via_device_desc - what a function is; kept by reference, constant */
 struct via_device_desc {
 	const char *name; /* for messages, e.g. "edu" */
 	struct via_pci_ident ident;
 	struct via_bar_desc bars[VIA_PCI_BARS];
+	struct via_pci_rom rom;
 	struct via_pci_msi msi;
 	struct via_pci_msix msix;
 	struct via_pci_express express;
 	bool power_management; /* PM capability with D0 and D3hot */
+	const struct via_pci_cap *caps; /* n_caps further capabilities */
+	size_t n_caps;
 	unsigned int flags;
 };
 
@@ -58,7 +66,8 @@ struct via_device_desc {
  * struct via_device_ops - a model's callbacks; all optional but @free may matter
  *
  * @offset is from the start of the BAR. @size is 1, 2, 4 or 8 within the
- * BAR's width rules. Doorbell and memory areas are not passed to read/write:
+ * BAR's width rules. A function of class 0x0300 (VGA) also hears of accesses
+ * to legacy VGA memory and ports, as BAR VIA_DEVICE_VGA and by their address. Doorbell and memory areas are not passed to read/write:
  * they are bytes in shared memory, see via_device_region_memory().
  */
 struct via_device_ops {
@@ -77,6 +86,13 @@ struct via_device_ops {
 	bool (*doorbell)(struct via_device *dev, void *model, unsigned int bar);
 	/** @work: events given to via_device_kick() since the last call, on the device's thread */
 	void (*work)(struct via_device *dev, void *model, uint64_t events);
+	/**
+	 * @config_write: a program wrote to a vendor-specific capability, at
+	 * @pos of config space. The registers themselves change as their
+	 * description says, before this is called
+	 */
+	void (*config_write)(struct via_device *dev, void *model, unsigned int pos,
+			     unsigned int size, uint32_t value);
 	/** @reset: initial register state; stop DMA, cancel I/O in flight, put all leases */
 	void (*reset)(struct via_device *dev, void *model, enum via_reset kind);
 	/** @free: the device goes away; no callback runs afterwards */

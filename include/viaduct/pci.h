@@ -40,6 +40,18 @@ enum via_bar_flags {
 	VIA_BAR_IO = 1u << 0,
 	VIA_BAR_MEM64 = 1u << 1,	/* takes the next index too */
 	VIA_BAR_PREFETCH = 1u << 2,
+	VIA_BAR_UNMAPPABLE = 1u << 3,	/* programs cannot map it, only read and write */
+};
+
+/**
+ * struct via_pci_rom - expansion ROM
+ * @image: what it holds, kept by reference
+ * @len: bytes, to 16 MiB; 0: none. The ROM is as large as the next power of
+ *	two from 2048, what is beyond @len reads as ones
+ */
+struct via_pci_rom {
+	const uint8_t *image;
+	uint32_t len;
 };
 
 /** enum via_area_kind - what a mapping of a part of a BAR means */
@@ -103,6 +115,117 @@ struct via_pci_express {
 	bool present;
 	bool integrated;
 	uint8_t max_payload;
+};
+
+/** enum via_pci_cap_kind - what struct via_pci_cap describes */
+enum via_pci_cap_kind {
+	VIA_CAP_AF = 1,	      /* Advanced Features: function level reset of a conventional function */
+	VIA_CAP_VPD,	      /* vital product data */
+	VIA_CAP_VENDOR,	      /* vendor specific, in the first 256 bytes */
+	VIA_CAP_AER,	      /* advanced error reporting */
+	VIA_CAP_DSN,	      /* device serial number */
+	VIA_CAP_ACS,	      /* access control services */
+	VIA_CAP_ARI,	      /* alternative routing-id interpretation */
+	VIA_CAP_ATS,	      /* address translation services */
+	VIA_CAP_PRI,	      /* page requests */
+	VIA_CAP_PASID,	      /* process address space ids */
+	VIA_CAP_REBAR,	      /* resizable BARs */
+	VIA_CAP_LTR,	      /* latency tolerance reporting */
+	VIA_CAP_TPH,	      /* TLP processing hints */
+	VIA_CAP_POWER_BUDGET, /* power budgeting */
+	VIA_CAP_VENDOR_EXT,   /* vendor specific, extended */
+	VIA_CAP_DVSEC,	      /* designated vendor-specific */
+	VIA_CAP_OTHER,	      /* any other, byte by byte */
+	VIA_CAP_OTHER_EXT,    /* any other extended one */
+};
+
+/**
+ * struct via_pci_bytes - the body of a capability that the library does not know
+ * @value: initial bytes, kept by reference only while the device is made
+ * @writable: of each byte the bits that a program may change, as long as @value; NULL: none
+ * @len: bytes
+ */
+struct via_pci_bytes {
+	const uint8_t *value;
+	const uint8_t *writable;
+	uint16_t len;
+};
+
+/**
+ * struct via_pci_cap - a capability beyond those that struct via_device_desc names
+ * @kind: which member of the union counts; kinds without a member need nothing
+ * @offset: in config space, a multiple of 4; 0: the next free place. Extended
+ *	capabilities need @express in the description
+ *
+ * Sizes, register formats and what of it a program may see and change are the
+ * library's. What cannot be is an error of via_device_new() that names the
+ * capability and the offset. Whether a program sees it follows what vfio-pci
+ * shows, unless the device has VIA_DEVICE_ALL_CAPABILITIES.
+ */
+struct via_pci_cap {
+	enum via_pci_cap_kind kind;
+	uint16_t offset;
+	union {
+		/** @vpd: @data: @len bytes, at most 32768, copied; @writable: a program may write them */
+		struct {
+			const uint8_t *data;
+			uint32_t len;
+			bool writable;
+		} vpd;
+		/** @vendor: what follows the length byte; writes also reach @ops->config_write */
+		struct via_pci_bytes vendor;
+		/** @dsn: EUI-64 */
+		uint64_t dsn;
+		/** @acs: Capability register; @egress_bits: size of the egress control vector, 0-256 */
+		struct {
+			uint8_t capability;
+			uint16_t egress_bits;
+		} acs;
+		/** @ari: number of the next function, 0: none */
+		uint8_t ari;
+		/** @ats: @queue_depth: invalidate queue depth, 0 for 32; @page_aligned: as the bit */
+		struct {
+			uint8_t queue_depth;
+			bool page_aligned;
+		} ats;
+		/** @pri: outstanding page requests that the function can have */
+		uint32_t pri;
+		/** @pasid: @width: bits of a PASID, 1-20; permissions that can be asked for */
+		struct {
+			uint8_t width;
+			bool execute, privileged;
+		} pasid;
+		/**
+		 * @rebar: for each BAR index the sizes that it can have, bit n
+		 * for 1 MiB << n; 0: not resizable. The size it has is the BAR's
+		 */
+		uint32_t rebar[VIA_PCI_BARS];
+		/** @tph: entries of the steering tag table in the capability, 0: no table, at most 64 */
+		uint8_t tph;
+		/** @power_budget: the data register for each value of the selector, then 0 */
+		struct {
+			const uint32_t *data;
+			uint8_t n;
+		} power_budget;
+		/** @vendor_ext: VSEC id and revision; the body follows its 8 bytes of headers */
+		struct {
+			uint16_t id;
+			uint8_t revision;
+			struct via_pci_bytes body;
+		} vendor_ext;
+		/** @dvsec: vendor, id and revision; the body follows its 10 bytes of headers */
+		struct {
+			uint16_t vendor, id;
+			uint8_t revision;
+			struct via_pci_bytes body;
+		} dvsec;
+		/** @other: @id, of an extended one the @version; the body follows the header */
+		struct {
+			uint16_t id;
+			uint8_t version;
+			struct via_pci_bytes body;
+		} other;
+	};
 };
 
 /** enum via_reset - why a function is reset; registers go to their initial state in all */

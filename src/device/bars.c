@@ -275,6 +275,7 @@ static int bar_init(struct via_bar *bar)
 
 	bar->size = d->size;
 	bar->io = d->flags & VIA_BAR_IO;
+	bar->unmappable = d->flags & VIA_BAR_UNMAPPABLE;
 	if (!bar->size)
 		return 0;
 	ret = complete_areas(bar);

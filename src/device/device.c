@@ -69,10 +69,22 @@ static void reset_model(void *cookie, enum via_reset kind)
 	via_count(&dev->counters.resets);
 }
 
+static void vendor_written(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
+{
+	struct via_device *dev = cookie;
+
+	if (!dev->ops->config_write)
+		return;
+	pthread_mutex_lock(&dev->model_lock);
+	dev->ops->config_write(dev, dev->model, pos, width, value);
+	pthread_mutex_unlock(&dev->model_lock);
+}
+
 static const struct via_config_ops config_ops = {
 	.memory = set_memory,
 	.command = command_changed,
 	.power = power_changed,
+	.vendor = vendor_written,
 	.reset = reset_model,
 };
 
@@ -119,15 +131,28 @@ static int init_pci(struct via_device *dev, struct via_error *err)
 		.msix = desc->msix,
 		.express = desc->express,
 		.power_management = desc->power_management,
+		.caps = desc->caps,
+		.n_caps = desc->n_caps,
+		.flags = dev->backing.config_flags |
+			 (desc->flags & VIA_DEVICE_ALL_CAPABILITIES ? VIA_CONFIG_SHOW_ALL : 0),
+		.rom_size = dev->rom_size ? dev->rom_size : dev->backing.rom_bar,
 	};
 	struct via_irqs_desc irqs;
+	struct via_error why = {0};
 	int ret;
 
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
-		config.bars[i] = (struct via_config_bar){desc->bars[i].size, desc->bars[i].flags};
+		config.bars[i] = (struct via_config_bar){
+			desc->bars[i].size,
+			desc->bars[i].flags & ~(unsigned int)VIA_BAR_UNMAPPABLE};
 	via_config_irqs_desc(&config, &irqs);
 	ret = via_irqs_new(&irqs, &irqs_ops, dev, &dev->irqs);
-	return ret ? ret : via_config_new(&config, &config_ops, dev, dev->irqs, err, &dev->config);
+	if (!ret && dev->backing.config.ops)
+		ret = via_config_new_on(&dev->backing.config, &config, &config_ops, dev, dev->irqs,
+					&dev->config);
+	else if (!ret)
+		ret = via_config_new(&config, &config_ops, dev, dev->irqs, &why, &dev->config);
+	return why.text[0] ? via_error_set(err, ret, "device %s: %s", desc->name, why.text) : ret;
 }
 
 static int init(struct via_device *dev, struct via_error *err)
@@ -150,8 +175,27 @@ static int init(struct via_device *dev, struct via_error *err)
 		   : 0;
 }
 
+/* A ROM is as large as a power of two, and 2 KiB at least (PCI 6.2.5.2). */
+static uint32_t rom_size(const struct via_pci_rom *rom)
+{
+	uint32_t size = 2048;
+
+	while (size < rom->len)
+		size *= 2;
+	return rom->len ? size : 0;
+}
+
 int via_device_new(const struct via_device_desc *desc, const struct via_device_ops *ops,
 		   void *model, struct via_error *err, struct via_device **ret_device)
+{
+	const struct via_device_backing backing = {.config = {.ops = NULL}};
+
+	return via_device_new_on(desc, &backing, ops, model, err, ret_device);
+}
+
+int via_device_new_on(const struct via_device_desc *desc, const struct via_device_backing *backing,
+		      const struct via_device_ops *ops, void *model, struct via_error *err,
+		      struct via_device **ret_device)
 {
 	struct via_device *dev;
 	int ret = via_device_validate(desc, ops, err);
@@ -166,6 +210,8 @@ int via_device_new(const struct via_device_desc *desc, const struct via_device_o
 	dev->desc = desc;
 	dev->ops = ops;
 	dev->model = model;
+	dev->backing = *backing;
+	dev->rom_size = rom_size(&desc->rom);
 	dev->worker.epoll_fd = dev->worker.wake_fd = -1;
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		dev->bars[i].dev = dev;
@@ -237,6 +283,14 @@ int via_device_reset(struct via_device *dev)
 {
 	via_config_reset(dev->config, VIA_RESET_IOCTL);
 	return 0;
+}
+
+bool via_device_can_reset(const struct via_device *dev, bool below_bridge)
+{
+	if (dev->backing.told_reset)
+		return !dev->backing.no_reset;
+	/* FLR, the power state, or a bridge above it that resets its bus. */
+	return dev->desc->express.present || dev->desc->power_management || below_bridge;
 }
 
 int via_device_attach(struct via_device *dev, struct via_ioas *ioas)

@@ -12,7 +12,7 @@
 
 #include <viaduct/device.h>
 
-#include "pci/irqs.h"
+#include "pci/dev.h"
 
 #include <sys/types.h>
 
@@ -23,6 +23,24 @@ enum {
 	VIA_REGION_VGA = 8,
 	VIA_N_REGIONS = 9,
 };
+
+/* What of a function is kept by somebody else, or known from elsewhere. */
+struct via_device_backing {
+	/* Its config registers; ops NULL: the library's own, from the description. */
+	struct via_config_dev config;
+	unsigned int config_flags; /* enum via_config_flags, beside what the description says */
+	bool told_reset;	   /* no_reset says whether it can be reset, else the description does */
+	bool no_reset;
+	uint32_t rom_bar; /* size of an expansion ROM whose image cannot be read; 0: none */
+};
+
+/* via_device_new() with a backing, which is copied; config.cookie must outlive the device. */
+int via_device_new_on(const struct via_device_desc *desc, const struct via_device_backing *backing,
+		      const struct via_device_ops *ops, void *model, struct via_error *err,
+		      struct via_device **ret_device);
+
+/* Does the function have a reset of its own, or one by a bridge above it? */
+bool via_device_can_reset(const struct via_device *dev, bool below_bridge);
 
 /* First open resets and builds config space; last close tears down (pci-config.md 6.1, 6.14). */
 int via_device_open(struct via_device *dev);

@@ -33,7 +33,7 @@ struct via_bar {
 	struct via_device *dev;
 	unsigned int index;
 	uint64_t size;		 /* 0: not implemented, or the upper half of the one before */
-	bool io;
+	bool io, unmappable;
 	struct via_bus *bus;	 /* who answers an access */
 	struct via_area *areas;	 /* the whole mapping, ascending, no gaps */
 	size_t n_areas;
@@ -84,6 +84,7 @@ struct via_device {
 	const struct via_device_desc *desc;
 	const struct via_device_ops *ops;
 	void *model;
+	struct via_device_backing backing; /* constant */
 	struct via_pci_addr addr; /* set once, before the device is used */
 	struct via_irqs *irqs;
 	struct via_config *config;
@@ -91,6 +92,7 @@ struct via_device {
 	bool bus_master; /* config lock: Bus Master Enable as last told */
 	bool low_power;	 /* config lock: D1 to D3hot */
 	struct via_bar bars[VIA_PCI_BARS];
+	uint32_t rom_size; /* constant; 0: none */
 
 	pthread_mutex_t open_lock;
 	unsigned int opens; /* open_lock */

@@ -37,7 +37,7 @@ int via_bar_mapping_init(struct via_bar *bar)
 	bool shared = false;
 	void *memory;
 
-	if (bar->io || !bar->size)
+	if (bar->io || !bar->size || bar->unmappable)
 		return 0;
 	bar->map_size = (bar->size + VIA_DEVICE_PAGE - 1) & ~(uint64_t)(VIA_DEVICE_PAGE - 1);
 	bar->memfd = memfd_create("viaduct-bar", MFD_CLOEXEC);

@@ -6,6 +6,19 @@
 
 #include <errno.h>
 
+/* Legacy VGA: addresses of memory and ports are offsets of its region (pci-config.md 6.4, 6.6). */
+#define VGA_SIZE 0xc0000u
+#define CLASS_VGA 0x0300u
+
+static const struct vga_range {
+	uint32_t start, end;
+} vga_ranges[] = {{0xa0000, 0xc0000}, {0x3b0, 0x3bc}, {0x3c0, 0x3e0}};
+
+static bool is_vga(const struct via_device *dev)
+{
+	return dev->desc->ident.class_code >> 8 == CLASS_VGA;
+}
+
 int via_device_region_info(struct via_device *dev, unsigned int region,
 			   struct via_region_info *ret_info)
 {
@@ -23,8 +36,13 @@ int via_device_region_info(struct via_device *dev, unsigned int region,
 	} else if (region == VIA_REGION_CONFIG) {
 		info.size = via_config_size(dev->config);
 		info.readable = info.writable = true;
-	} else if (region != VIA_REGION_ROM) {
-		/* No function of ours is VGA compatible. */
+	} else if (region == VIA_REGION_ROM) {
+		info.size = dev->rom_size;
+		info.readable = dev->rom_size;
+	} else if (region == VIA_REGION_VGA && is_vga(dev)) {
+		info.size = VGA_SIZE;
+		info.readable = info.writable = true;
+	} else {
 		return -EINVAL;
 	}
 	*ret_info = info;
@@ -32,15 +50,14 @@ int via_device_region_info(struct via_device *dev, unsigned int region,
 }
 
 /*
- * Enter a BAR: with 0, memory_lock is held for reading. A BAR that does not
- * answer because of a reset under way makes the access wait, not fail.
+ * Begin an access to memory (gated) or ports: with 0, memory_lock is held for
+ * reading. A BAR that does not answer because of a reset under way makes the
+ * access wait, not fail.
  */
-static int bar_enter(struct via_bar *bar)
+static int enter(struct via_device *dev, bool gated)
 {
-	struct via_device *dev = bar->dev;
-
 	pthread_rwlock_rdlock(&dev->memory_lock);
-	if (bar->io || dev->memory_on)
+	if (!gated || dev->memory_on)
 		return 0;
 	pthread_rwlock_unlock(&dev->memory_lock);
 
@@ -54,9 +71,9 @@ static int bar_enter(struct via_bar *bar)
 	return -EIO;
 }
 
-static void bar_leave(struct via_bar *bar)
+static void leave(struct via_device *dev)
 {
-	pthread_rwlock_unlock(&bar->dev->memory_lock);
+	pthread_rwlock_unlock(&dev->memory_lock);
 }
 
 /* A byte that nobody answers reads as ones, on a bus that is no error. */
@@ -69,13 +86,13 @@ static int bar_read_value(struct via_bar *bar, uint64_t offset, unsigned int siz
 			  uint64_t *ret_value)
 {
 	uint64_t value = UINT64_MAX;
-	int ret = bar_enter(bar);
+	int ret = enter(bar->dev, !bar->io);
 
 	if (ret)
 		return ret;
 	via_count(&bar->dev->counters.bar_reads);
 	ret = bus_result(via_bus_read_value(bar->bus, offset, size, &value));
-	bar_leave(bar);
+	leave(bar->dev);
 	if (!ret)
 		*ret_value = value;
 	return ret;
@@ -83,13 +100,13 @@ static int bar_read_value(struct via_bar *bar, uint64_t offset, unsigned int siz
 
 static int bar_write_value(struct via_bar *bar, uint64_t offset, unsigned int size, uint64_t value)
 {
-	int ret = bar_enter(bar);
+	int ret = enter(bar->dev, !bar->io);
 
 	if (ret)
 		return ret;
 	via_count(&bar->dev->counters.bar_writes);
 	ret = bus_result(via_bus_write_value(bar->bus, offset, size, value));
-	bar_leave(bar);
+	leave(bar->dev);
 	return ret;
 }
 
@@ -158,12 +175,93 @@ static int bar_access(struct via_bar *bar, uint64_t offset, uint8_t *in, const u
 	return 0;
 }
 
+/* --- Expansion ROM and legacy VGA ------------------------------------------ */
+
+static ssize_t rom_read(struct via_device *dev, uint64_t offset, uint8_t *in, size_t len)
+{
+	const struct via_pci_rom *rom = &dev->desc->rom;
+	size_t held = 0;
+
+	if (offset >= dev->rom_size)
+		return -EINVAL;
+	if (len > dev->rom_size - offset)
+		len = dev->rom_size - offset;
+	/* The kernel looks for the image anew each time, and does not find it (6.6). */
+	if (enter(dev, true))
+		return -ENOMEM;
+	if (offset < rom->len)
+		held = len < rom->len - offset ? len : rom->len - offset;
+	if (held)
+		memcpy(in, rom->image + offset, held);
+	memset(in + held, 0xff, len - held);
+	leave(dev);
+	return (ssize_t)len;
+}
+
+static void vga_one(struct via_device *dev, uint64_t at, unsigned int width, uint8_t *in,
+		    const uint8_t *out)
+{
+	const struct via_device_ops *ops = dev->ops;
+	bool serial = !(dev->desc->flags & VIA_DEVICE_CONCURRENT);
+	uint64_t value = UINT64_MAX;
+
+	if (out) {
+		memcpy(&value, out, width);
+		value = via_le64_to_cpu((VIA_FORCE via_le64)value);
+	}
+	if (serial)
+		pthread_mutex_lock(&dev->model_lock);
+	if (in && ops->read)
+		value = ops->read(dev, dev->model, VIA_DEVICE_VGA, at, width);
+	else if (out && ops->write)
+		ops->write(dev, dev->model, VIA_DEVICE_VGA, at, width,
+			   value & (UINT64_MAX >> (64 - 8 * width)));
+	if (serial)
+		pthread_mutex_unlock(&dev->model_lock);
+	if (in) {
+		value = (VIA_FORCE uint64_t)via_cpu_to_le64(value);
+		memcpy(in, &value, width);
+	}
+}
+
+static ssize_t vga_access(struct via_device *dev, uint64_t offset, uint8_t *in, const uint8_t *out,
+			  size_t len)
+{
+	const struct vga_range *range = NULL;
+	size_t done = 0;
+
+	for (size_t i = 0; i < sizeof(vga_ranges) / sizeof(vga_ranges[0]); i++)
+		if (offset >= vga_ranges[i].start && offset < vga_ranges[i].end)
+			range = &vga_ranges[i];
+	if (!is_vga(dev) || !range)
+		return -EINVAL;
+	if (len > range->end - offset)
+		len = range->end - offset;
+	while (done < len) {
+		uint64_t at = offset + done;
+		unsigned int width = 4;
+
+		while (width > 1 && (width > len - done || at % width))
+			width /= 2;
+		/* COMMAND does not gate it. */
+		(void)enter(dev, false);
+		vga_one(dev, at, width, in ? in + done : NULL, out ? out + done : NULL);
+		leave(dev);
+		done += width;
+	}
+	return (ssize_t)len;
+}
+
 static ssize_t region_access(struct via_device *dev, unsigned int region, uint64_t offset,
 			     uint8_t *in, const uint8_t *out, size_t len)
 {
 	struct via_bar *bar;
 	int ret;
 
+	if (region == VIA_REGION_ROM && in)
+		return rom_read(dev, offset, in, len);
+	if (region == VIA_REGION_VGA)
+		return vga_access(dev, offset, in, out, len);
 	if (region >= VIA_PCI_BARS)
 		return -EINVAL;
 	bar = &dev->bars[region];

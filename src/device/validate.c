@@ -70,9 +70,12 @@ static int check_bar(const struct via_device_desc *desc, const struct via_device
 	if (bar->size < (io ? 4 : 16))
 		return BAD(err, desc, "BAR %u size %" PRIu64 " is below the least, %d", i, bar->size,
 			   io ? 4 : 16);
-	if (bar->flags & ~(unsigned int)(VIA_BAR_IO | VIA_BAR_MEM64 | VIA_BAR_PREFETCH))
+	if (bar->flags & ~(unsigned int)(VIA_BAR_IO | VIA_BAR_MEM64 | VIA_BAR_PREFETCH |
+					 VIA_BAR_UNMAPPABLE))
 		return BAD(err, desc, "BAR %u has unknown flags 0x%x", i, bar->flags);
-	if (io && bar->flags != VIA_BAR_IO)
+	if (bar->flags & VIA_BAR_UNMAPPABLE && bar->n_areas)
+		return BAD(err, desc, "BAR %u cannot be mapped and cannot have areas", i);
+	if (io && bar->flags & (VIA_BAR_MEM64 | VIA_BAR_PREFETCH))
 		return BAD(err, desc, "BAR %u is I/O and can be neither 64-bit nor prefetchable", i);
 	if (!(bar->flags & VIA_BAR_MEM64) && bar->size > UINT64_C(1) << 31)
 		return BAD(err, desc, "BAR %u of 0x%" PRIx64 " bytes needs VIA_BAR_MEM64", i, bar->size);
@@ -144,10 +147,13 @@ int via_device_validate(const struct via_device_desc *desc, const struct via_dev
 {
 	if (!desc->name || !*desc->name)
 		return via_error_set(err, -EINVAL, "device: the description has no name");
-	if (desc->flags & ~(unsigned int)VIA_DEVICE_CONCURRENT)
+	if (desc->flags & ~(unsigned int)(VIA_DEVICE_CONCURRENT | VIA_DEVICE_ALL_CAPABILITIES))
 		return BAD(err, desc, "unknown flags 0x%x", desc->flags);
 	if (desc->ident.class_code >> 24)
 		return BAD(err, desc, "class code 0x%x has more than 24 bits", desc->ident.class_code);
+	if (desc->rom.len > 16 << 20)
+		return BAD(err, desc, "expansion ROM of %u bytes: the most is 16 MiB",
+			   desc->rom.len);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		int ret = check_bar(desc, ops, i, err);
 

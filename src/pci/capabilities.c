@@ -45,7 +45,7 @@ static void msi_masks(struct via_config_masks *m, uint8_t *image, unsigned int c
 		mask32(m, mask, ALL32, vectors);
 		mask32(m, mask + 4, ALL32, 0);
 	}
-	image[cap + PCI_MSI_CONTROL] &= (uint8_t)~(PCI_MSI_CONTROL_ENABLE | PCI_MSI_CONTROL_MME);
+	image[cap + PCI_MSI_CONTROL] &= (uint8_t) ~(PCI_MSI_CONTROL_ENABLE | PCI_MSI_CONTROL_MME);
 	m->msi = m->msi ? m->msi : (uint16_t)cap;
 }
 

@@ -37,6 +37,8 @@ enum via_config_flags {
 	 * device id, no interrupt pin, no Memory Enable (R23, R6).
 	 */
 	VIA_CONFIG_VF = 1u << 2,
+	/* Capabilities of the description that vfio-pci hides are shown. */
+	VIA_CONFIG_SHOW_ALL = 1u << 3,
 };
 
 struct via_config_desc {
@@ -48,6 +50,8 @@ struct via_config_desc {
 	struct via_pci_msix msix;
 	struct via_pci_express express;
 	bool power_management;
+	const struct via_pci_cap *caps; /* n_caps; used during via_config_new() only */
+	size_t n_caps;
 };
 
 /*
@@ -65,6 +69,8 @@ struct via_config_ops {
 	void (*command)(void *cookie, uint16_t old, uint16_t now);
 	/* D-state changed, 0 to 3. */
 	void (*power)(void *cookie, unsigned int old, unsigned int now);
+	/* A write to a vendor-specific capability, after its registers have changed. */
+	void (*vendor)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
 	/* Reset the model. Memory is off and bus mastering is off; both come back afterwards. */
 	void (*reset)(void *cookie, enum via_reset kind);
 };

@@ -82,6 +82,9 @@ int via_config_desc_check(const struct via_config_desc *desc, struct via_error *
 		if (r)
 			return r;
 	}
+	if (desc->rom_size & (desc->rom_size - 1))
+		return via_error_set(err, -EINVAL, "expansion ROM: size %#x is no power of two",
+				     desc->rom_size);
 	if (desc->ident.class_code > 0xffffff)
 		return via_error_set(err, -EINVAL, "class code %#x has more than 24 bits",
 				     desc->ident.class_code);

@@ -52,9 +52,17 @@ int via_config_new_on(const struct via_config_dev *dev, const struct via_config_
  */
 struct via_regfile;
 
-/* desc has been checked. irqs supplies what is live: pin state, MSI-X enable. */
+/*
+ * desc has been checked but for the capabilities in desc->caps: -EINVAL with
+ * text. irqs supplies what is live: pin state, MSI-X enable.
+ */
 int via_regfile_new(const struct via_config_desc *desc, struct via_irqs *irqs,
-		    struct via_regfile **ret_regs);
+		    struct via_error *err, struct via_regfile **ret_regs);
+/* Writes to vendor-specific registers, with the config lock held. Before the first access. */
+void via_regfile_listen(struct via_regfile *regs,
+			void (*written)(void *cookie, unsigned int pos, unsigned int width,
+					uint32_t value),
+			void *cookie);
 void via_regfile_free(struct via_regfile *regs);
 void via_regfile_dev(struct via_regfile *regs, struct via_config_dev *ret_dev);
 

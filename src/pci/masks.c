@@ -82,7 +82,8 @@ static void take(struct builder *b, const struct via_cap_kind *kind, uint16_t id
 		 unsigned int len)
 {
 	own(b->m, cap, len, id);
-	if (kind && kind->raw)
+	/* Without a table of ours the device's registers have their own rules. */
+	if (!kind || kind->raw)
 		memset(b->m->raw + cap, ALL8, len);
 	if (kind && kind->masks)
 		kind->masks(b->m, b->image, cap);
@@ -150,8 +151,7 @@ static void walk_extended(struct builder *b)
 	uint64_t visited[VIA_CONFIG_DWORDS / 64] = {0};
 	bool any = false;
 
-	while (cap >= PCI_EXT_START && cap < b->size &&
-	       !(visited[cap / 256] >> cap / 4 % 64 & 1)) {
+	while (cap >= PCI_EXT_START && cap < b->size && !(visited[cap / 256] >> cap / 4 % 64 & 1)) {
 		uint32_t header = via_get_le32(b->image + cap);
 
 		visited[cap / 256] |= 1ull << cap / 4 % 64;

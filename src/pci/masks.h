@@ -44,9 +44,9 @@ struct via_config_policy {
 	 */
 	bool raw_gaps;
 	/*
-	 * Lengths in bytes of capabilities that are shown, read-only, although
-	 * vfio-pci hides them, by the dword that they start at: VIA_CONFIG_DWORDS
-	 * of them. NULL: none is.
+	 * Lengths in bytes of capabilities that are shown although vfio-pci
+	 * hides them, by the dword that they start at: VIA_CONFIG_DWORDS of
+	 * them. What is written to their bodies reaches the device. NULL: none is.
 	 */
 	const uint16_t *shown;
 };

@@ -33,6 +33,7 @@
 #define PCI_CACHE_LINE_SIZE 0x0cu
 #define PCI_LATENCY_TIMER 0x0du
 #define PCI_HEADER_TYPE 0x0eu
+#define PCI_HEADER_TYPE_BITS 0x7fu /* without the multi-function bit */
 #define PCI_BIST 0x0fu
 #define PCI_BAR(n) (0x10u + 4u * (n)) /* 6.2.5.1 */
 #define PCI_BAR_IO 0x1u
@@ -294,6 +295,7 @@
 
 /* 7.8.1: power budgeting */
 #define PCI_POWER_SELECT 4u
+#define PCI_POWER_DATA 8u
 #define PCI_POWER_SIZE 16u
 
 /* 7.9.5 and 7.9.6: length of vendor-specific blocks, from their second dword */
@@ -304,19 +306,44 @@
 #define PCI_ACS_CAP 4u
 #define PCI_ACS_CAP_EGRESS 0x20u
 #define PCI_ACS_VECTOR_SIZE 5u
+#define PCI_ACS_CONTROL 6u
 #define PCI_ACS_SIZE 8u
 
 #define PCI_ARI_SIZE 8u	       /* 7.8.8 */
-#define PCI_ATS_SIZE 8u	       /* 10.5.1 */
+#define PCI_ATS_CAP 4u	       /* 10.5.1: address translation services */
+#define PCI_ATS_CAP_QUEUE_DEPTH 0x001fu
+#define PCI_ATS_CAP_PAGE_ALIGNED 0x0020u
+#define PCI_ATS_CONTROL 6u
+#define PCI_ATS_CONTROL_STU 0x001fu
+#define PCI_ATS_CONTROL_ENABLE 0x8000u
+#define PCI_ATS_SIZE 8u
 #define PCI_SRIOV_SIZE 0x40u   /* 9.3.3 */
 #define PCI_MULTICAST_SIZE 40u /* 7.9.11, of an endpoint */
-#define PCI_PRI_SIZE 16u       /* 10.5.2 */
-#define PCI_LTR_SIZE 8u	       /* 7.8.2 */
+#define PCI_PRI_CONTROL 4u     /* 10.5.2: page requests */
+#define PCI_PRI_CONTROL_ENABLE 0x0001u
+#define PCI_PRI_STATUS 6u
+#define PCI_PRI_STATUS_STOPPED 0x0100u
+#define PCI_PRI_CAPACITY 8u
+#define PCI_PRI_ALLOCATION 12u
+#define PCI_PRI_SIZE 16u
+#define PCI_LTR_BITS 0x1fffu   /* 7.8.2: value and scale, snoop and no-snoop */
+#define PCI_LTR_SIZE 8u
+
+/* 7.8.9: process address space ids */
+#define PCI_PASID_CAP 4u
+#define PCI_PASID_EXECUTE 0x0002u    /* in Capability and in Control */
+#define PCI_PASID_PRIVILEGED 0x0004u /* likewise */
+#define PCI_PASID_WIDTH_SHIFT 8u
+#define PCI_PASID_CONTROL 6u
+#define PCI_PASID_ENABLE 0x0001u
+#define PCI_PASID_SIZE 8u
 
 /* 7.8.6: resizable BAR */
+#define PCI_REBAR_CAP_SIZES_SHIFT 4u /* bit 4: 1 MiB */
 #define PCI_REBAR_CONTROL 8u
 #define PCI_REBAR_CONTROL_COUNT 0xe0u
 #define PCI_REBAR_CONTROL_COUNT_SHIFT 5u
+#define PCI_REBAR_CONTROL_SIZE_SHIFT 8u
 #define PCI_REBAR_BASE_SIZE 4u
 #define PCI_REBAR_PER_BAR 8u
 
@@ -327,10 +354,14 @@
 
 /* 7.9.13: TLP processing hints */
 #define PCI_TPH_CAP 4u
+#define PCI_TPH_CAP_NO_ST 0x00000001u
+#define PCI_TPH_CAP_VECTOR 0x00000002u
 #define PCI_TPH_CAP_LOCATION 0x00000600u
 #define PCI_TPH_CAP_LOCATION_HERE 0x00000200u
 #define PCI_TPH_CAP_ST_SIZE 0x07ff0000u
 #define PCI_TPH_CAP_ST_SIZE_SHIFT 16u
+#define PCI_TPH_CONTROL 8u
+#define PCI_TPH_CONTROL_BITS 0x00000307u /* mode select and requester enable */
 #define PCI_TPH_BASE_SIZE 12u
 
 #endif

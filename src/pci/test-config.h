@@ -44,6 +44,39 @@ static const struct via_config_desc device_r = {
 	.power_management = true,
 };
 
+/* The whole of R: its other capabilities, in their places, and the ROM. */
+enum { VPD = 0xc0, VNDR = 0xd0, SLOT = 0xe0, AF = 0xe8 };
+enum { AER = 0x100, DSN = 0x148, PASID = 0x158, DVSEC = 0x160, POWER = 0x178 };
+
+static const uint8_t vpd_bytes[] = { 0x82, 0x04, 0x00, 0x41, 0x42, 0x43, 0x44, 0x78 };
+static const uint8_t ones[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+				  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+static const uint32_t power_data[] = { 0x11111111, 0x22222222 };
+
+static const struct via_pci_cap caps_r[] = {
+	{ .kind = VIA_CAP_VPD, .offset = VPD,
+	  .vpd = { vpd_bytes, sizeof(vpd_bytes), true } },
+	{ .kind = VIA_CAP_VENDOR, .offset = VNDR, .vendor = { .writable = ones, .len = 13 } },
+	{ .kind = VIA_CAP_OTHER, .offset = SLOT, .other = { .id = 4, .body = { .len = 2 } } },
+	{ .kind = VIA_CAP_AF, .offset = AF },
+	{ .kind = VIA_CAP_AER, .offset = AER },
+	{ .kind = VIA_CAP_DSN, .offset = DSN, .dsn = 0x1122334455667788 },
+	{ .kind = VIA_CAP_PASID, .offset = PASID, .pasid = { .width = 20 } },
+	{ .kind = VIA_CAP_DVSEC, .offset = DVSEC,
+	  .dvsec = { .vendor = 0x1234, .id = 7, .body = { .writable = ones, .len = 14 } } },
+	{ .kind = VIA_CAP_POWER_BUDGET, .offset = POWER, .power_budget = { power_data, 2 } },
+};
+
+static inline struct via_config_desc whole_r(void)
+{
+	struct via_config_desc desc = device_r;
+
+	desc.caps = caps_r;
+	desc.n_caps = sizeof(caps_r) / sizeof(caps_r[0]);
+	desc.rom_size = 64 << 10;
+	return desc;
+}
+
 /* --- A function whose device transactions and hooks are written down ------- */
 
 struct fixture {
@@ -118,8 +151,15 @@ static void log_reset(void *cookie)
 	f->raised = 0;
 }
 
+static int log_vpd(void *cookie, bool write, unsigned int address, uint8_t data[4])
+{
+	struct fixture *f = cookie;
+
+	return f->real.ops->vpd(f->real.cookie, write, address, data);
+}
+
 static const struct via_config_dev_ops log_ops = {
-	.read = log_read, .write = log_write, .init = log_init, .reset = log_reset,
+	.read = log_read, .write = log_write, .init = log_init, .reset = log_reset, .vpd = log_vpd,
 };
 
 static void on_memory(void *cookie, bool on)
@@ -166,9 +206,10 @@ static struct fixture *start(const struct via_config_desc *desc)
 	assert_int_equal(via_config_desc_check(desc, NULL), 0);
 	via_config_irqs_desc(desc, &irqs);
 	assert_int_equal(via_irqs_new(&irqs, NULL, NULL, &f->irqs), 0);
-	assert_int_equal(via_regfile_new(desc, f->irqs, &f->regs), 0);
+	assert_int_equal(via_regfile_new(desc, f->irqs, NULL, &f->regs), 0);
 	via_regfile_dev(f->regs, &f->real);
-	dev = (struct via_config_dev){ .ops = &log_ops, .cookie = f, .size = f->real.size };
+	dev = (struct via_config_dev){ .ops = &log_ops, .cookie = f, .size = f->real.size,
+				       .shown = f->real.shown };
 	assert_int_equal(via_config_new_on(&dev, desc, &hooks, f, f->irqs, &f->config), 0);
 	assert_string_equal(f->hooks, "");
 	via_config_open(f->config);
@@ -192,6 +233,14 @@ static void stop(struct fixture *f)
 static inline int setup(void **state)
 {
 	*state = start(&device_r);
+	return 0;
+}
+
+static inline int setup_whole(void **state)
+{
+	struct via_config_desc desc = whole_r();
+
+	*state = start(&desc);
 	return 0;
 }
 
@@ -260,6 +309,7 @@ struct row {
 	uint32_t virt, write;
 };
 
+#define WITH_WHOLE_R(name) cmocka_unit_test_setup_teardown(name, setup_whole, teardown)
 #define WITH_R(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #endif

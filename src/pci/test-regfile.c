@@ -17,7 +17,7 @@ static void test_rw1c_and_sticky(void **state)
 	uint32_t value;
 
 	assert_int_equal(via_irqs_new(&irqs_desc, NULL, NULL, &irqs), 0);
-	assert_int_equal(via_regfile_new(&desc, irqs, &regs), 0);
+	assert_int_equal(via_regfile_new(&desc, irqs, NULL, &regs), 0);
 	via_regfile_dev(regs, &dev);
 	regs->value[PCI_STATUS + 1] = 0xf9;
 	regs->value[0x40 + PCI_PM_CSR + 1] = 0x80;

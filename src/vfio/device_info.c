@@ -10,12 +10,8 @@
 
 bool via_reset_works(const struct via_device_file *df)
 {
-	const struct via_device_desc *desc = via_device_desc(df->placed->dev);
-
-	if (df->vfio->config.profile == VIA_PROFILE_FULL)
-		return true;
-	/* FLR, the power state, or a bridge above it that resets its bus. */
-	return desc->express.present || desc->power_management || df->placed->addr.bus;
+	return df->vfio->config.profile == VIA_PROFILE_FULL ||
+	       via_device_can_reset(df->placed->dev, df->placed->addr.bus);
 }
 
 bool via_area_offered(const struct via_vfio *vfio, const struct via_caller *caller,
