@@ -29,6 +29,7 @@ void cli_error(const char *fmt, ...) VIA_PRINTF(1, 2);
 int cli_usage_error(const char *command, const char *fmt, ...) VIA_PRINTF(2, 3);
 
 int cli_run(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
 int cli_list(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 #include <viaduct/models.h>
 
 extern const struct via_model via_model_edu;
+extern const struct via_model via_model_image;
 extern const struct via_model via_model_nvme;
 
 #endif

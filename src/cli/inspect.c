@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* viaduct inspect: what a program finds in a device. */
+#include "cli/inspect.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+
+static void help(void)
+{
+	puts("Usage: viaduct inspect --recording FILE [--check]\n"
+	     "       viaduct inspect --device MODEL[,KEY=VALUE...]\n"
+	     "Show what a VFIO program is told of a device: regions, interrupts, capabilities, "
+	     "config space.\n"
+	     "\n"
+	     "  --device SPEC     the device, as in 'viaduct run'\n"
+	     "  --recording FILE  a recorded function, seen through this library\n"
+	     "  --check           compare with what was recorded: say each difference, exit 1 if "
+	     "there is one\n"
+	     "  --profile linux|full\n"
+	     "                    linux (default for a recording): as Linux 7.2 would show it\n");
+}
+
+struct request {
+	const char *device, *recording;
+	bool check, full;
+};
+
+/* A comma in a value is written twice. */
+static char *recording_spec(const char *path)
+{
+	static const char head[] = "image,recording=";
+	char *spec = malloc(sizeof(head) + 2 * strlen(path)), *to;
+
+	if (!spec)
+		return NULL;
+	to = stpcpy(spec, head);
+	for (const char *from = path; *from; from++) {
+		*to++ = *from;
+		if (*from == ',')
+			*to++ = ',';
+	}
+	*to = '\0';
+	return spec;
+}
+
+static int read_recording(const char *path, struct via_recording **ret_recording)
+{
+	FILE *file = fopen(path, "re");
+	struct via_error err = {0};
+	int r;
+
+	if (!file) {
+		cli_error("--recording=%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	r = via_recording_read(file, &err, ret_recording);
+	(void)fclose(file);
+	if (r)
+		cli_error("--recording=%s: %s", path, err.text[0] ? err.text : strerror(-r));
+	return r;
+}
+
+static int inspect(const struct request *req)
+{
+	struct via_vfio_config config = {
+		.profile = req->full ? VIA_PROFILE_FULL : VIA_PROFILE_LINUX, .bars = VIA_BARS_TRAP};
+	struct inspect_view *view = calloc(1, sizeof(*view));
+	struct via_recording *recording = NULL;
+	char *spec = req->device ? strdup(req->device) : recording_spec(req->recording);
+	struct via_error err = {0};
+	int status = CLI_FAILED;
+	unsigned int n;
+
+	if (!view || !spec) {
+		cli_error("out of memory");
+	} else if (req->recording && read_recording(req->recording, &recording)) {
+		/* said */
+	} else if (inspect_look(spec, &config, &err, view)) {
+		cli_error("%s", err.text);
+	} else if (req->check) {
+		n = inspect_check(view, recording, stdout);
+		printf("%s: %u differences\n", req->recording, n);
+		status = n ? CLI_FAILED : CLI_OK;
+	} else {
+		inspect_print_recording(view, stdout);
+		status = CLI_OK;
+	}
+	via_recording_free(recording);
+	free(spec);
+	free(view);
+	return status;
+}
+
+int cli_inspect(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"device", required_argument, NULL, 'd'},
+		{"recording", required_argument, NULL, 'r'},
+		{"check", no_argument, NULL, 'c'},
+		{"profile", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	struct request req = {NULL, NULL, false, false};
+	const char *profile = NULL;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			req.device = optarg;
+			break;
+		case 'r':
+			req.recording = optarg;
+			break;
+		case 'c':
+			req.check = true;
+			break;
+		case 'p':
+			profile = optarg;
+			break;
+		case 'h':
+			help();
+			return CLI_OK;
+		case ':':
+			return cli_usage_error("inspect", "%s needs a value", argv[optind - 1]);
+		default:
+			return cli_usage_error("inspect", "unknown option '%s'", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return cli_usage_error("inspect", "unexpected argument '%s'", argv[optind]);
+	if (!req.device == !req.recording)
+		return cli_usage_error("inspect", "one of --device and --recording is needed");
+	if (req.check && !req.recording)
+		return cli_usage_error("inspect", "--check needs a --recording to compare with");
+	if (profile && strcmp(profile, "linux") != 0 && strcmp(profile, "full") != 0)
+		return cli_usage_error("inspect", "--profile=%s: must be full or linux", profile);
+	req.full = profile ? !strcmp(profile, "full") : req.device != NULL;
+	return inspect(&req);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* What viaduct inspect knows of a device: what a VFIO program is told, and what is behind it. */
+#ifndef VIA_CLI_INSPECT_H
+#define VIA_CLI_INSPECT_H
+
+#include "models/image/recording.h"
+#include "vfio/vfio.h"
+
+#include <stdio.h>
+
+enum { INSPECT_REGIONS = 9, INSPECT_IRQS = 6, INSPECT_BARS = 6 };
+
+struct inspect_region {
+	int error; /* 0 or negative errno: then nothing else counts */
+	uint64_t size, offset;
+	uint32_t flags;
+	/* First capability of the chain; id 0: none. */
+	uint16_t cap_id;
+	uint32_t cap_offset;
+};
+
+struct inspect_irq {
+	int error;
+	uint32_t count, flags;
+};
+
+struct inspect_view {
+	char address[16];
+	uint32_t flags, n_regions, n_irqs;
+	struct inspect_region regions[INSPECT_REGIONS];
+	struct inspect_irq irqs[INSPECT_IRQS];
+	unsigned int config_size;
+	uint8_t config[VIA_RECORDING_SIZE];
+	uint32_t sizing[INSPECT_BARS], rom_sizing; /* BARs after ones were written */
+};
+
+/* Open the device that spec describes as a program would, and ask. 0 or negative errno with text. */
+int inspect_look(const char *spec, const struct via_vfio_config *config, struct via_error *err,
+		 struct inspect_view *ret_view);
+
+/* In the format of a recording. */
+void inspect_print_recording(const struct inspect_view *view, FILE *out);
+
+/*
+ * Compare with what was told when the recording was made. Each difference is a
+ * line on out; their number.
+ */
+unsigned int inspect_check(const struct inspect_view *view, const struct via_recording *recording,
+			   FILE *out);
+
+#endif
