@@ -4,6 +4,7 @@
 
 #include "device/device.h"
 #include "host/local.h"
+#include "pci/config.h"
 
 #include <viaduct/abi/vfio.h>
 
@@ -18,6 +19,7 @@ struct session {
 	uint8_t data[VIA_DOOR_DATA_SIZE];
 	int fds[3]; /* container, group, device; -1: none */
 	int64_t container, group, device;
+	struct via_config *config;
 };
 
 static int64_t call(struct session *s, uint32_t op, int64_t id, uint64_t a, uint64_t b, uint64_t c,
@@ -139,6 +141,8 @@ static int look(struct session *s, struct inspect_view *view)
 	view->config_size = (unsigned int)config->size;
 	if (config_at(s, false, view, 0, view->config, view->config_size) != view->config_size)
 		return -EIO;
+	via_config_device_bytes(s->config, view->device);
+	view->masks = *via_config_masks_of(s->config);
 	for (unsigned int i = 0; i < INSPECT_BARS; i++)
 		view->sizing[i] = size_bar(s, view, 0x10 + 4 * i);
 	view->rom_sizing = size_bar(s, view, 0x30);
@@ -151,6 +155,7 @@ int inspect_look(const char *spec, const struct via_vfio_config *config, struct 
 	struct session *s = calloc(1, sizeof(*s));
 	char address[VIA_PCI_ADDR_LEN];
 	struct via_vfio *vfio;
+	struct via_device *dev;
 	int r;
 
 	if (!s)
@@ -161,8 +166,11 @@ int inspect_look(const char *spec, const struct via_vfio_config *config, struct 
 		r = via_host_add_device(s->host, spec, err);
 	if (!r) {
 		vfio = via_host_vfio(s->host);
-		via_pci_addr_format(via_device_addr(via_vfio_device(vfio, 0)), address);
+		dev = via_vfio_device(vfio, 0);
+		s->config = via_device_config(dev);
+		via_pci_addr_format(via_device_addr(dev), address);
 		memset(ret_view, 0, sizeof(*ret_view));
+		(void)snprintf(ret_view->name, sizeof(ret_view->name), "%s", via_device_name(dev));
 		memcpy(ret_view->address, address, sizeof(address));
 		r = open_device(s, address, via_vfio_device_group(vfio, 0));
 	}

@@ -127,26 +127,10 @@ static void print_line(void *cookie, const char *line)
 	(void)fprintf(cookie, "%s\n", line);
 }
 
-/* 32 bytes a line; from 0x100 on lines of zeros are left out. */
-static void print_image(const uint8_t *bytes, unsigned int size, FILE *out)
-{
-	static const uint8_t zeros[32];
-
-	for (unsigned int at = 0; at < size; at += 32) {
-		if (at >= PCI_EXT_START && !memcmp(bytes + at, zeros, 32))
-			continue;
-		(void)fprintf(out, "%03x:", at);
-		for (unsigned int i = 0; i < 32; i++)
-			(void)fprintf(out, " %02x", bytes[at + i]);
-		(void)fputc('\n', out);
-	}
-}
-
 void inspect_print_recording(const struct inspect_view *view, FILE *out)
 {
 	each_line(view, print_line, out);
-	(void)fprintf(out, "config_vfio %u\n", view->config_size);
-	print_image(view->config, view->config_size, out);
+	via_recording_write_image(out, "config_vfio", view->config, view->config_size);
 }
 
 /* --- Comparing --------------------------------------------------------------- */
@@ -197,8 +181,10 @@ static void describe_owner(const struct via_config_masks *masks, unsigned int po
 	}
 	if (owner->tag == VIA_OWNER_HEADER) {
 		reg = via_reg_at(via_header_regs(), pos);
-		name = "the header";
-	} else if (owner->start < PCI_EXT_START) {
+		(void)snprintf(text, size, "%s of the header", reg ? reg->name : "byte");
+		return;
+	}
+	if (owner->start < PCI_EXT_START) {
 		reg = via_reg_at(via_cap_regs((uint8_t)owner->tag), pos - owner->start);
 		name = via_cap_name((uint8_t)owner->tag);
 	} else {
@@ -206,8 +192,7 @@ static void describe_owner(const struct via_config_masks *masks, unsigned int po
 		name = owner->tag == VIA_OWNER_PLACEHOLDER ? "the hidden first capability"
 							   : via_ext_cap_name(owner->tag);
 	}
-	if (!reg && pos - owner->start < (owner->start < PCI_EXT_START ? 2 : 4) &&
-	    owner->tag != VIA_OWNER_HEADER)
+	if (!reg && pos - owner->start < (owner->start < PCI_EXT_START ? 2 : 4))
 		(void)snprintf(text, size, "header of %s", name ? name : "a capability");
 	else
 		(void)snprintf(text, size, "%s of %s at %#x", reg ? reg->name : "byte",

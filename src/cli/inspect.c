@@ -9,22 +9,33 @@
 
 static void help(void)
 {
-	puts("Usage: viaduct inspect --recording FILE [--check]\n"
-	     "       viaduct inspect --device MODEL[,KEY=VALUE...]\n"
-	     "Show what a VFIO program is told of a device: regions, interrupts, capabilities, "
-	     "config space.\n"
+	puts("Usage: viaduct inspect --device MODEL[,KEY=VALUE...] [--diff | --json]\n"
+	     "       viaduct inspect --recording FILE [--check | --changes | --diff | --json | "
+	     "--registers]\n"
+	     "Show config space as a VFIO program finds it, register by register, with whose each "
+	     "bit is.\n"
 	     "\n"
 	     "  --device SPEC     the device, as in 'viaduct run'\n"
-	     "  --recording FILE  a recorded function, seen through this library\n"
+	     "  --recording FILE  a recorded function seen through this library, in the "
+	     "recording's format;\n"
+	     "                    'viaduct run --snapshot' writes such files\n"
+	     "  --registers       in words, as for a device\n"
 	     "  --check           compare with what was recorded: say each difference, exit 1 if "
 	     "there is one\n"
+	     "  --changes         registers that the recorded program changed\n"
+	     "  --diff            registers in which the program reads something else than the "
+	     "device has\n"
+	     "  --json            for programs: {address, model, config_size, blocks}\n"
 	     "  --profile linux|full\n"
-	     "                    linux (default for a recording): as Linux 7.2 would show it\n");
+	     "                    linux (default for a recording): as Linux 7.2 would show it");
 }
+
+enum how { BY_KIND, RECORDING, REGISTERS, CHECK, CHANGES, DIFF, JSON };
 
 struct request {
 	const char *device, *recording;
-	bool check, full;
+	enum how how;
+	bool full;
 };
 
 /* A comma in a value is written twice. */
@@ -62,6 +73,43 @@ static int read_recording(const char *path, struct via_recording **ret_recording
 	return r;
 }
 
+/* An exit status. */
+static int show(const struct request *req, const struct inspect_view *view,
+		const struct via_recording *recording)
+{
+	unsigned int n;
+
+	switch (req->how) {
+	case CHECK:
+		n = inspect_check(view, recording, stdout);
+		printf("%s: %u %s\n", req->recording, n, n == 1 ? "difference" : "differences");
+		return n ? CLI_FAILED : CLI_OK;
+	case CHANGES:
+		if (!recording->vfio.size) {
+			cli_error("--recording=%s: it does not say what a program found "
+				  "(config_vfio)",
+				  req->recording);
+			return CLI_FAILED;
+		}
+		if (!inspect_print_changes(view, &recording->vfio, stdout))
+			puts("nothing was changed");
+		return CLI_OK;
+	case DIFF:
+		inspect_print_diff(view, stdout);
+		return CLI_OK;
+	case JSON:
+		return inspect_print_json(view, stdout) ? CLI_FAILED : CLI_OK;
+	case RECORDING:
+		inspect_print_recording(view, stdout);
+		return CLI_OK;
+	case BY_KIND:
+	case REGISTERS:
+		break;
+	}
+	inspect_print_people(view, stdout);
+	return CLI_OK;
+}
+
 static int inspect(const struct request *req)
 {
 	struct via_vfio_config config = {
@@ -71,22 +119,15 @@ static int inspect(const struct request *req)
 	char *spec = req->device ? strdup(req->device) : recording_spec(req->recording);
 	struct via_error err = {0};
 	int status = CLI_FAILED;
-	unsigned int n;
 
-	if (!view || !spec) {
+	if (!view || !spec)
 		cli_error("out of memory");
-	} else if (req->recording && read_recording(req->recording, &recording)) {
-		/* said */
-	} else if (inspect_look(spec, &config, &err, view)) {
+	else if (req->recording && read_recording(req->recording, &recording))
+		status = CLI_FAILED; /* the reason has been said */
+	else if (inspect_look(spec, &config, &err, view))
 		cli_error("%s", err.text);
-	} else if (req->check) {
-		n = inspect_check(view, recording, stdout);
-		printf("%s: %u differences\n", req->recording, n);
-		status = n ? CLI_FAILED : CLI_OK;
-	} else {
-		inspect_print_recording(view, stdout);
-		status = CLI_OK;
-	}
+	else
+		status = show(req, view, recording);
 	via_recording_free(recording);
 	free(spec);
 	free(view);
@@ -99,11 +140,15 @@ int cli_inspect(int argc, char **argv)
 		{"device", required_argument, NULL, 'd'},
 		{"recording", required_argument, NULL, 'r'},
 		{"check", no_argument, NULL, 'c'},
+		{"changes", no_argument, NULL, 'C'},
+		{"registers", no_argument, NULL, 'R'},
+		{"diff", no_argument, NULL, 'D'},
+		{"json", no_argument, NULL, 'j'},
 		{"profile", required_argument, NULL, 'p'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	struct request req = {NULL, NULL, false, false};
+	struct request req = {NULL, NULL, BY_KIND, false};
 	const char *profile = NULL;
 	int c;
 
@@ -117,7 +162,17 @@ int cli_inspect(int argc, char **argv)
 			req.recording = optarg;
 			break;
 		case 'c':
-			req.check = true;
+		case 'C':
+		case 'R':
+		case 'D':
+		case 'j':
+			if (req.how)
+				return cli_usage_error("inspect", "one way of showing at a time");
+			req.how = c == 'c'   ? CHECK
+				  : c == 'C' ? CHANGES
+				  : c == 'R' ? REGISTERS
+				  : c == 'D' ? DIFF
+					     : JSON;
 			break;
 		case 'p':
 			profile = optarg;
@@ -135,8 +190,10 @@ int cli_inspect(int argc, char **argv)
 		return cli_usage_error("inspect", "unexpected argument '%s'", argv[optind]);
 	if (!req.device == !req.recording)
 		return cli_usage_error("inspect", "one of --device and --recording is needed");
-	if (req.check && !req.recording)
-		return cli_usage_error("inspect", "--check needs a --recording to compare with");
+	if ((req.how == CHECK || req.how == CHANGES) && !req.recording)
+		return cli_usage_error("inspect", "--check and --changes need a --recording");
+	if (!req.how)
+		req.how = req.recording ? RECORDING : REGISTERS;
 	if (profile && strcmp(profile, "linux") != 0 && strcmp(profile, "full") != 0)
 		return cli_usage_error("inspect", "--profile=%s: must be full or linux", profile);
 	req.full = profile ? !strcmp(profile, "full") : req.device != NULL;

@@ -4,6 +4,7 @@
 #define VIA_CLI_INSPECT_H
 
 #include "models/image/recording.h"
+#include "pci/masks.h"
 #include "vfio/vfio.h"
 
 #include <stdio.h>
@@ -25,13 +26,16 @@ struct inspect_irq {
 };
 
 struct inspect_view {
-	char address[16];
+	char address[16], name[32];
 	uint32_t flags, n_regions, n_irqs;
 	struct inspect_region regions[INSPECT_REGIONS];
 	struct inspect_irq irqs[INSPECT_IRQS];
 	unsigned int config_size;
 	uint8_t config[VIA_RECORDING_SIZE];
 	uint32_t sizing[INSPECT_BARS], rom_sizing; /* BARs after ones were written */
+	/* Behind what a program sees, while it is open. */
+	uint8_t device[VIA_RECORDING_SIZE];
+	struct via_config_masks masks;
 };
 
 /* Open the device that spec describes as a program would, and ask. 0 or negative errno with text. */
@@ -47,5 +51,21 @@ void inspect_print_recording(const struct inspect_view *view, FILE *out);
  */
 unsigned int inspect_check(const struct inspect_view *view, const struct via_recording *recording,
 			   FILE *out);
+
+/*
+ * For people: every register with its name, where its bits come from and which
+ * a program may change.
+ */
+void inspect_print_people(const struct inspect_view *view, FILE *out);
+/* For programs: the same as one JSON object. 0 or -ENOMEM. */
+int inspect_print_json(const struct inspect_view *view, FILE *out);
+/* Registers in which what a program reads differs from the device's own. */
+void inspect_print_diff(const struct inspect_view *view, FILE *out);
+/*
+ * Registers in which config, what a program found in the end, differs from
+ * what it would find when it opens the device. Their number.
+ */
+unsigned int inspect_print_changes(const struct inspect_view *view,
+				   const struct via_recording_image *config, FILE *out);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -178,6 +179,29 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 	_exit(errno == ENOENT ? CLI_NOT_FOUND : CLI_CANNOT_INVOKE);
 }
 
+/* The directory stays open as long as the process lives. */
+static int set_snapshot(const struct launch *l, struct via_host *host)
+{
+	int dir;
+
+	if (!l->snapshot)
+		return 0;
+	if (mkdir(l->snapshot, 0777) && errno != EEXIST) {
+		cli_error("--snapshot=%s: %s", l->snapshot, strerror(errno));
+		return -errno;
+	}
+	dir = open(l->snapshot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0) {
+		cli_error("--snapshot=%s: %s", l->snapshot, strerror(errno));
+		return -errno;
+	}
+	if (via_host_snapshot(host, dir)) {
+		cli_error("cannot start: out of memory");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
 static struct via_host *make_host(const struct launch *l)
 {
 	struct via_error err = {0};
@@ -194,6 +218,10 @@ static struct via_host *make_host(const struct launch *l)
 			via_host_free(host);
 			return NULL;
 		}
+	}
+	if (set_snapshot(l, host)) {
+		via_host_free(host);
+		return NULL;
 	}
 	return host;
 }

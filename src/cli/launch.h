@@ -12,6 +12,7 @@ struct launch {
 	bool in_process;
 	bool explain;
 	bool copy_dma; /* the program's private memory stays private */
+	const char *snapshot; /* directory, or NULL */
 	const char *report; /* NULL: none; "": standard error; else a file */
 	char **argv;	    /* the program and its arguments */
 };

@@ -21,6 +21,8 @@ static void help(void)
 	     "                         a VMM its guest's, is shared with the host process; copy: it stays private\n"
 	     "  --in-process           keep the devices in PROGRAM itself: fastest, one process only\n"
 	     "  --report[=FILE]        say at the end what was used (default: standard error)\n"
+	     "  --snapshot DIR         write what PROGRAM leaves in each device's config space to DIR/ADDRESS,\n"
+	     "                         for 'viaduct inspect --recording'\n"
 	     "  --explain              say what was chosen and why before PROGRAM starts\n"
 	     "\n"
 	     "The exit status is PROGRAM's, 128+N if signal N ended it; 125, 126, 127: it could not be run.");
@@ -38,7 +40,7 @@ static bool choose(const char *text, const char *const names[], const int values
 	return false;
 }
 
-enum { OPT_PROFILE = 256, OPT_BARS, OPT_MEMLOCK, OPT_DMA, OPT_IN_PROCESS, OPT_REPORT, OPT_EXPLAIN, OPT_DEVICE };
+enum { OPT_PROFILE = 256, OPT_BARS, OPT_MEMLOCK, OPT_DMA, OPT_IN_PROCESS, OPT_REPORT, OPT_SNAPSHOT, OPT_EXPLAIN, OPT_DEVICE };
 
 static const struct option options[] = {
 	{"device", required_argument, NULL, OPT_DEVICE},
@@ -48,6 +50,7 @@ static const struct option options[] = {
 	{"dma", required_argument, NULL, OPT_DMA},
 	{"in-process", no_argument, NULL, OPT_IN_PROCESS},
 	{"report", optional_argument, NULL, OPT_REPORT},
+	{"snapshot", required_argument, NULL, OPT_SNAPSHOT},
 	{"explain", no_argument, NULL, OPT_EXPLAIN},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -98,6 +101,9 @@ static int parse(int argc, char **argv, struct launch *l)
 		case OPT_REPORT:
 			l->report = optarg ? optarg : "";
 			break;
+		case OPT_SNAPSHOT:
+			l->snapshot = optarg;
+			break;
 		case OPT_EXPLAIN:
 			l->explain = true;
 			break;
@@ -114,8 +120,9 @@ static int parse(int argc, char **argv, struct launch *l)
 		return 1 + cli_usage_error("run", "no program given; write it after '--'");
 	if (!l->n_devices)
 		return 1 + cli_usage_error("run", "no --device given; 'viaduct list' shows what there is");
-	if (l->in_process && l->report)
-		return 1 + cli_usage_error("run", "--report needs the host process; leave out --in-process");
+	if (l->in_process && (l->report || l->snapshot))
+		return 1 + cli_usage_error("run", "--%s needs the host process; leave out --in-process",
+					   l->report ? "report" : "snapshot");
 	l->argv = argv + optind;
 	return 0;
 }

@@ -273,10 +273,26 @@ void via_device_close(struct via_device *dev)
 {
 	pthread_mutex_lock(&dev->open_lock);
 	if (!--dev->opens) {
+		if (dev->closing)
+			dev->closing(dev->closing_cookie, dev, false);
 		via_config_close(dev->config);
 		via_worker_stop(dev);
+		if (dev->closing)
+			dev->closing(dev->closing_cookie, dev, true);
 	}
 	pthread_mutex_unlock(&dev->open_lock);
+}
+
+void via_device_on_close(struct via_device *dev,
+			 void (*fn)(void *cookie, struct via_device *dev, bool done), void *cookie)
+{
+	dev->closing = fn;
+	dev->closing_cookie = cookie;
+}
+
+struct via_config *via_device_config(struct via_device *dev)
+{
+	return dev->config;
 }
 
 int via_device_reset(struct via_device *dev)

@@ -140,6 +140,16 @@ void via_device_doorbell_ring(struct via_device *dev, unsigned int region);
 
 /* Config space as the program sees it, for sysfs and `viaduct inspect`. */
 size_t via_device_config_size(const struct via_device *dev);
+/* Masks and device registers behind it; lives as long as the device. */
+struct via_config *via_device_config(struct via_device *dev);
+
+/*
+ * Call fn when the last program gives the device up: before anything of it is
+ * undone, and again (done) when the device is as the next one will find it. It
+ * may read config space. Set before the first open; NULL: nothing.
+ */
+void via_device_on_close(struct via_device *dev,
+			 void (*fn)(void *cookie, struct via_device *dev, bool done), void *cookie);
 
 /* Counters for the report, all monotonic. */
 struct via_device_stats {

@@ -96,6 +96,9 @@ struct via_device {
 
 	pthread_mutex_t open_lock;
 	unsigned int opens; /* open_lock */
+	/* Constant once the device is open; called with open_lock held. */
+	void (*closing)(void *cookie, struct via_device *dev, bool done);
+	void *closing_cookie;
 
 	pthread_rwlock_t memory_lock;
 	bool memory_on; /* memory_lock */

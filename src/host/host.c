@@ -138,6 +138,7 @@ void via_host_free(struct via_host *host)
 	via_reap_run(host);
 	via_guard_stop(host);
 	via_vfio_free(host->vfio);
+	via_snapshots_free(host);
 	via_id_deinit(&host->files);
 	free(host->own_config_reads);
 	close_fds(host);

@@ -47,6 +47,14 @@ void via_host_settle(struct via_host *host);
  */
 int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err);
 
+/*
+ * From now on write a recording of each device's config space into the
+ * directory dir, under its address, when the last program gives it up. dir
+ * stays the caller's and must outlive the host. After the last device was
+ * added and before programs run. 0 or -ENOMEM.
+ */
+int via_host_snapshot(struct via_host *host, int dir);
+
 /* A person's summary of what happened, to stream (a FILE *), for the report at exit. */
 void via_host_report(struct via_host *host, void *stream);
 

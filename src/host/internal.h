@@ -111,6 +111,7 @@ struct via_host {
 	struct via_peer *local;	    /* the in-process caller; lock; NULL until used */
 	struct timespec since;	    /* constant */
 	uint64_t calls;		    /* atomic; for the report */
+	struct via_snapshot *snapshots; /* constant once programs run */
 	uint64_t programs;	    /* lock; processes that have called */
 	uint64_t *own_config_reads; /* per device; written by via_host_sysfs() alone */
 	size_t n_own_config_reads;  /* likewise */
@@ -308,5 +309,8 @@ void via_mapping_drop_all(struct via_peer *peer);
 int via_guard_add(struct via_mapping *mapping, uint64_t addr, uint64_t len, int uffd);
 void via_guard_remove_all(struct via_mapping *mapping);
 void via_guard_stop(struct via_host *host);
+
+/* snapshot.c: after the devices are gone */
+void via_snapshots_free(struct via_host *host);
 
 #endif

@@ -608,6 +608,19 @@ void via_config_reset(struct via_config *config, enum via_reset kind)
 	pthread_mutex_unlock(&config->lock);
 }
 
+const struct via_config_masks *via_config_masks_of(const struct via_config *config)
+{
+	return &config->masks;
+}
+
+void via_config_device_bytes(struct via_config *config, uint8_t *bytes)
+{
+	pthread_mutex_lock(&config->lock);
+	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
+		put_bytes(bytes + pos, 4, dev_get(config, pos, 4));
+	pthread_mutex_unlock(&config->lock);
+}
+
 size_t via_config_size(const struct via_config *config)
 {
 	return config->dev.size;

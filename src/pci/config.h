@@ -110,6 +110,14 @@ size_t via_config_size(const struct via_config *config);
 ssize_t via_config_read(struct via_config *config, uint64_t pos, void *buf, size_t len);
 ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *buf, size_t len);
 
+/* --- For those who look, not for programs --- */
+
+struct via_config_masks;
+/* Of the function as it was opened: constant until the next first open or last close. */
+const struct via_config_masks *via_config_masks_of(const struct via_config *config);
+/* The device's own registers, via_config_size() bytes. */
+void via_config_device_bytes(struct via_config *config, uint8_t *bytes);
+
 /* Bus mastering is allowed right now: DMA and messages. Lock-free, any thread. */
 bool via_config_bus_master(const struct via_config *config);
 

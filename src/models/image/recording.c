@@ -214,3 +214,20 @@ const char *via_recording_told(const struct via_recording *recording, const char
 	}
 	return NULL;
 }
+
+void via_recording_write_image(FILE *file, const char *name, const uint8_t *bytes,
+			       unsigned int size)
+{
+	static const uint8_t zeros[32];
+
+	(void)fprintf(file, "%s %u\n", name, size);
+	for (unsigned int at = 0; at < size; at += 32) {
+		/* What is left out is zero; the first 256 bytes are always there. */
+		if (at >= 256 && !memcmp(bytes + at, zeros, 32))
+			continue;
+		(void)fprintf(file, "%03x:", at);
+		for (unsigned int i = 0; i < 32; i++)
+			(void)fprintf(file, " %02x", bytes[at + i]);
+		(void)fputc('\n', file);
+	}
+}

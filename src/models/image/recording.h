@@ -65,4 +65,8 @@ const struct via_recording_image *via_recording_raw(const struct via_recording *
 /* The line of what was told that starts with these words, or NULL. */
 const char *via_recording_told(const struct via_recording *recording, const char *words);
 
+/* An image as recordings have it: its name, and lines of 32 bytes. */
+void via_recording_write_image(FILE *file, const char *name, const uint8_t *bytes,
+			       unsigned int size);
+
 #endif
