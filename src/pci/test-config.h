@@ -86,6 +86,7 @@ struct fixture {
 	struct via_config *config;
 	char log[512];	/* device transactions, "r4@0c w2@04=0103 " */
 	char hooks[512];
+	uint32_t aer_status; /* latched bits of the AER capability at 0x100, beyond the library's */
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
 	/* Power management of another kind than the library's own. */
 	bool d1_d2, soft_reset;
@@ -119,6 +120,8 @@ static int log_read(void *cookie, unsigned int pos, unsigned int width, uint32_t
 	note(f->log, sizeof(f->log), "r%u@%02x ", width, pos);
 	assert_int_equal(f->real.ops->read(f->real.cookie, pos, width, ret_value), 0);
 	*ret_value |= raised_at(f, pos, width);
+	if (pos == 0x104 && width == 4)
+		*ret_value |= f->aer_status;
 	if (f->d1_d2 && pos == PM + PCI_PM_PMC)
 		*ret_value |= PCI_PM_PMC_D1 | PCI_PM_PMC_D2;
 	if (f->soft_reset && pos == PM + PCI_PM_CSR)
@@ -133,6 +136,8 @@ static int log_write(void *cookie, unsigned int pos, unsigned int width, uint32_
 	note(f->log, sizeof(f->log), "w%u@%02x=%x ", width, pos, value);
 	if (pos >= 4 && pos < 8)
 		f->raised &= ~(value << 8 * (pos - 4));
+	if (pos == 0x104)
+		f->aer_status &= ~value;
 	return f->real.ops->write(f->real.cookie, pos, width, value);
 }
 

@@ -156,6 +156,16 @@ static void test_t52_t53_aer(void **state)
 	assert_int_equal(get(f, 4, AER + 8), 0x03fff030);
 	put(f, 4, AER + 0x14, 0);
 	assert_int_equal(get(f, 4, AER + 0x14), 0);
+	/* Q4: what is written back of a status register are zeros. */
+	f->log[0] = '\0';
+	put(f, 4, AER + 4, 0x1000);
+	put(f, 4, AER + 4, 0);
+	assert_string_equal(f->log, "r4@104 w4@104=1000 r4@104 w4@104=0 ");
+	/* The hardware has more set, all of which are not the program's to clear. */
+	f->aer_status = 0xfc001030;
+	f->log[0] = '\0';
+	put(f, 4, AER + 4, 0x1000);
+	assert_int_equal(get(f, 4, AER + 4), 0xfc000030);
 }
 
 static void test_t54_t55_dvsec(void **state)
