@@ -200,19 +200,16 @@ static void connect_vector(struct via_irqs *irqs, unsigned int vector, int fd)
 static int set_vector(struct via_irqs *irqs, const struct via_set_irqs *set, unsigned int vector,
 		      int number)
 {
-	int fd, r;
+	int fd = -1, r = 0;
 
-	/* Whatever was connected goes first, also when the new one is bad. */
-	connect_vector(irqs, vector, -1);
-	if (number < 0)
-		return 0;
-	if (vector >= irqs->n_allocated)
-		return -EINVAL;
-	r = get_eventfd(set, number, &fd);
-	if (r)
-		return r;
+	if (number >= 0)
+		r = vector < irqs->n_allocated ? get_eventfd(set, number, &fd) : -EINVAL;
+	/*
+	 * In one step, so that each message goes to one of the two. Whatever was
+	 * connected goes also when the new one is bad.
+	 */
 	connect_vector(irqs, vector, fd);
-	return 0;
+	return r;
 }
 
 /* A failure takes down every vector from start to the one that failed (Q13). */

@@ -233,6 +233,33 @@ static void test_plain_msi_drops(void **state)
 	rig_deinit(&rig);
 }
 
+static int trigger_and_get(void *cookie, int fd, int *ret_fd)
+{
+	via_irqs_trigger(((struct rig *)cookie)->irqs, 0);
+	return rig_fd_get(NULL, fd, ret_fd);
+}
+
+/* One that comes while eventfds are exchanged goes to one of them, also without a pending bit. */
+static void test_swap_loses_nothing(void **state)
+{
+	static const struct via_irqs_desc plain = { .msi = 1 };
+	struct rig rig;
+	struct via_set_irqs set;
+
+	rig_init(&rig, &plain);
+	set = (struct via_set_irqs){ .index = VIA_IRQ_MSI, .count = 1, .flags = TRIGGER | EVENTFD,
+				     .fds = rig.fds + 1, .fd_get = trigger_and_get,
+				     .cookie = &rig };
+	assert_int_equal(rig_arm(&rig, VIA_IRQ_MSI, 0, 1), 0);
+	assert_int_equal(via_irqs_set(rig.irqs, &set), 0);
+	assert_int_equal(rig_count(&rig, 0), 1);
+	assert_int_equal(rig_count(&rig, 1), 0);
+	via_irqs_trigger(rig.irqs, 0);
+	assert_int_equal(rig_count(&rig, 1), 1);
+	assert_int_equal(via_irqs_dropped(rig.irqs), 0);
+	rig_deinit(&rig);
+}
+
 static void test_bus_master_off_drops(void **state)
 {
 	struct rig *rig = *state;
@@ -533,6 +560,7 @@ int main(void)
 		WITH_RIG(test_no_intx_while_messages),
 		WITH_RIG(test_msi_mask_and_connect),
 		cmocka_unit_test(test_plain_msi_drops),
+		cmocka_unit_test(test_swap_loses_nothing),
 		WITH_RIG(test_bus_master_off_drops),
 		WITH_RIG(test_msix_entry_mask),
 		WITH_RIG(test_msix_function_mask),
