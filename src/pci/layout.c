@@ -367,7 +367,8 @@ static unsigned int other_size(const struct filler *f)
 	unsigned int header = f->cap->kind == VIA_CAP_OTHER ? 2 : PCI_EXT_HEADER_SIZE;
 	unsigned int most = f->cap->kind == VIA_CAP_OTHER ? 0xff : 0xffff;
 
-	if (!f->cap->other.id || f->cap->other.id > most)
+	/* What does not fit into its field would become a pointer. */
+	if (!f->cap->other.id || f->cap->other.id > most || f->cap->other.version > 15)
 		return 0;
 	return header + f->cap->other.body.len;
 }
@@ -407,8 +408,8 @@ static const struct kind {
 	[VIA_CAP_DVSEC] = {"DVSEC", "with its headers it has at most 4095 bytes",
 			   PCI_EXT_CAP_ID_DVSEC, 1, 0, dvsec_size, fill_dvsec},
 	[VIA_CAP_OTHER] = {"other", "its id is 1 to 255", 0, 0, 0, other_size, fill_other},
-	[VIA_CAP_OTHER_EXT] = {"other extended", "its id is 1 to 65535", 0, 1, 0, other_size,
-			       fill_other},
+	[VIA_CAP_OTHER_EXT] = {"other extended", "its id is 1 to 65535, its version at most 15", 0, 1,
+			       0, other_size, fill_other},
 };
 
 /* --- Places ---------------------------------------------------------------- */

@@ -71,6 +71,8 @@ static void test_mistakes(void **state)
 		{ .kind = VIA_CAP_DVSEC, .dvsec = { .body = { .len = 4090 } } });
 	REFUSED(false, "VPD at 0: it has at most 32768 bytes",
 		{ .kind = VIA_CAP_VPD, .vpd = { vpd_bytes, 32769, false } });
+	REFUSED(true, "other extended at 0: its id is 1 to 65535, its version at most 15",
+		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 1, .version = 16 } });
 	REFUSED(false, "other at 0: its id is 1 to 255",
 		{ .kind = VIA_CAP_OTHER, .other = { .id = 0x100 } });
 }
