@@ -88,6 +88,10 @@ static unsigned int vendor_len(const uint8_t *image, unsigned int cap)
 /* 3.6: sizes and the reset bit are virtual; link, slot and root registers are the host's. */
 static void express_masks(struct via_config_masks *m, uint8_t *image, unsigned int cap)
 {
+	uint16_t control = via_get_le16(image + cap + PCI_EXP_DEVCTL);
+
+	/* The reset bit reads as zero whatever the device says: the hook acts on a one. */
+	via_put_le16(image + cap + PCI_EXP_DEVCTL, control & (uint16_t)~PCI_EXP_DEVCTL_FLR);
 	mask16(m, cap + PCI_EXP_DEVCTL,
 	       PCI_EXP_DEVCTL_FLR | PCI_EXP_DEVCTL_MRRS | PCI_EXP_DEVCTL_MPS,
 	       ALL16 & ~PCI_EXP_DEVCTL_PHANTOM);
@@ -124,6 +128,7 @@ static unsigned int sata_len(const uint8_t *image, unsigned int cap)
 /* 3.8: the reset bit, by a hook. */
 static void af_masks(struct via_config_masks *m, uint8_t *image, unsigned int cap)
 {
+	image[cap + PCI_AF_CONTROL] &= (uint8_t)~PCI_AF_CONTROL_FLR;
 	mask8(m, cap + PCI_AF_CONTROL, PCI_AF_CONTROL_FLR, PCI_AF_CONTROL_FLR);
 	m->af = m->af ? m->af : (uint16_t)cap;
 }

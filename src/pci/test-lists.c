@@ -141,6 +141,22 @@ static void test_t10_t59_vendor(void **state)
 	test_free(l);
 }
 
+/* A device whose reset bits read as one: any write beside them would reset it. */
+static void test_reset_bits_read_as_zero(void **state)
+{
+	struct lists *l = fresh();
+
+	l->image[0x41] = 0xc0;
+	l->image[0x49] = 0x80;
+	l->image[0xc0] = 0x13, l->image[0xc1] = 0, l->image[0xc4] = 1;
+	build(l, false);
+	assert_int_equal(l->masks.express, 0x40);
+	assert_int_equal(l->masks.af, 0xc0);
+	assert_int_equal(l->image[0x49], 0);
+	assert_int_equal(l->image[0xc4], 0);
+	test_free(l);
+}
+
 /* Every length that a register says (4.3, 4.4, 3.2). */
 static void test_lengths(void **state)
 {
@@ -249,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_t9_loops),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_t10_t59_vendor),
+		cmocka_unit_test(test_reset_bits_read_as_zero),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_visible),
 		cmocka_unit_test(test_t60_restore),
