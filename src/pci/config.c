@@ -558,6 +558,9 @@ static void build(struct via_config *config)
 	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
 		put_bytes(config->virt + pos, 4, dev_get(config, pos, 4));
 	via_config_masks_build(&config->masks, config->virt, config->dev.size, &policy);
+	/* Whatever the host left there. */
+	if (dev_get(config, PCI_COMMAND, 2) & PCI_COMMAND_MASTER)
+		(void)dev_update(config, PCI_COMMAND, 2, PCI_COMMAND_MASTER, 0);
 	if (config->flags & VIA_CONFIG_VF)
 		build_vf(config);
 	if (config->flags & VIA_CONFIG_RESTORE_BARS)
@@ -579,6 +582,8 @@ void via_config_open(struct via_config *config)
 	build(config);
 	config->open = true;
 	set_command(config, current_command(config));
+	via_irqs_set_intx_disable(config->irqs,
+				  atomic_load(&config->command) & PCI_COMMAND_INTX_DISABLE);
 	tell_memory(config, memory_accessible(config));
 	pthread_mutex_unlock(&config->lock);
 }

@@ -144,6 +144,59 @@ static void test_t20_open_state(void **state)
 	assert_string_equal(f->hooks, "command 103>507; ");
 }
 
+/* --- What the host left in COMMAND ------------------------------------------ */
+
+static int left_read(void *cookie, unsigned int pos, unsigned int width, uint32_t *ret_value)
+{
+	memcpy(ret_value, (uint8_t *)cookie + pos, width);
+	return 0;
+}
+
+static int left_write(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
+{
+	memcpy((uint8_t *)cookie + pos, &value, width);
+	return 0;
+}
+
+static void left_init(void *cookie)
+{
+	via_put_le16((uint8_t *)cookie + PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+}
+
+static void left_reset(void *cookie)
+{
+}
+
+/* pci-config.md 6.1: an open clears Bus Master, and both engines agree on the rest. */
+static void test_command_that_was_left(void **state)
+{
+	static const struct via_config_dev_ops ops = { .read = left_read, .write = left_write,
+						       .init = left_init, .reset = left_reset };
+	static const struct via_config_ops no_hooks = { .memory = NULL };
+	uint8_t registers[256] = { [PCI_INTERRUPT_PIN] = 1 };
+	struct via_config_dev dev = { .ops = &ops, .cookie = registers, .size = 256 };
+	struct via_irqs_desc irqs = { .intx = true };
+	struct fixture f = { .fds[0] = eventfd(0, EFD_NONBLOCK) };
+	struct via_config_desc desc = { 0 };
+
+	assert_int_equal(via_irqs_new(&irqs, NULL, NULL, &f.irqs), 0);
+	assert_int_equal(via_config_new_on(&dev, &desc, &no_hooks, NULL, f.irqs, &f.config), 0);
+	assert_false(via_config_bus_master(f.config));
+	via_config_open(f.config);
+	assert_false(via_config_bus_master(f.config));
+	assert_int_equal(get(&f, 2, PCI_COMMAND), PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(arm(&f, VIA_IRQ_INTX, 1), 0);
+	via_irqs_set_level(f.irqs, true);
+	assert_int_equal(count(&f, 0), 0);
+	put(&f, 2, PCI_COMMAND, 0);
+	assert_int_equal(count(&f, 0), 1);
+	via_config_close(f.config);
+	assert_false(via_config_bus_master(f.config));
+	via_config_free(f.config);
+	via_irqs_free(f.irqs);
+	close(f.fds[0]);
+}
+
 static void test_t21_t24_intx_disable(void **state)
 {
 	struct fixture *f = *state;
@@ -424,6 +477,7 @@ int main(void)
 		WITH_R(test_t14_t18_bars),
 		cmocka_unit_test(test_unimplemented_bar),
 		WITH_R(test_t20_open_state),
+		cmocka_unit_test(test_command_that_was_left),
 		WITH_R(test_t21_t24_intx_disable),
 		WITH_R(test_t27_byte_command),
 		WITH_R(test_t28_status_survives_command_writes),
