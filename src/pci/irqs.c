@@ -344,7 +344,8 @@ void via_irqs_free(struct via_irqs *irqs)
 {
 	if (!irqs)
 		return;
-	if (irqs->vectors && irqs->pending && irqs->table)
+	/* Not what via_irqs_new() gives up half-made. */
+	if (!max_vectors(irqs) || (irqs->vectors && irqs->pending && irqs->table))
 		via_irqs_release(irqs, true);
 	via_signaller_deinit(&irqs->signaller);
 	free(irqs->vectors);

@@ -430,6 +430,21 @@ static void test_descriptors_are_released(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* A function that has no messages, freed while armed. */
+static void test_free_releases_intx(void **state)
+{
+	static const struct via_irqs_desc line = { .intx = true };
+	unsigned int before = open_fds();
+	struct rig rig;
+
+	rig_init(&rig, &line);
+	assert_int_equal(rig_arm(&rig, VIA_IRQ_INTX, 0, 1), 0);
+	assert_int_equal(rig_set(&rig, UNMASK | EVENTFD, VIA_IRQ_INTX, 0, 1, rig.fds), 0);
+	rig_deinit(&rig);
+	assert_int_equal(rig.watched, -1);
+	assert_int_equal(open_fds(), before);
+}
+
 static void test_notify(void **state)
 {
 	struct rig *rig = *state;
@@ -567,6 +582,7 @@ int main(void)
 		WITH_RIG(test_msix_registers),
 		WITH_RIG(test_t84_full_eventfd),
 		cmocka_unit_test(test_descriptors_are_released),
+		cmocka_unit_test(test_free_releases_intx),
 		WITH_RIG(test_notify),
 		WITH_RIG(test_t71_info),
 		WITH_RIG(test_t93_threads),
