@@ -29,7 +29,16 @@ struct via_config {
 	unsigned int power;  /* D-state */
 	uint32_t saved_bars[VIA_PCI_BARS + 1]; /* the device's at open, the ROM's last */
 	atomic_uint command; /* written under lock, read by anybody */
+	/*
+	 * Of each dword what any read of it gives, | VIEW_WHOLE, if that is in
+	 * the virtual store alone; else 0. Stored (release) under lock at the end
+	 * of what changes virt or masks, loaded (acquire) by anybody: a reader
+	 * has a dword of before or after a transaction, never of the middle.
+	 */
+	_Atomic(uint64_t) view[VIA_CONFIG_DWORDS];
 };
+
+#define VIEW_WHOLE (1ull << 32)
 
 /* --- Device registers ----------------------------------------------------- */
 
@@ -463,6 +472,61 @@ static int read_one(struct via_config *config, unsigned int pos, unsigned int wi
 	return 0;
 }
 
+/* --- Reads without the lock ------------------------------------------------ */
+
+/*
+ * All of the dword is virtual, and nothing changes it but a write to itself:
+ * neither what is fetched when somebody reads (MSI) nor what a hook fills in (VPD).
+ */
+static bool has_view(const struct via_config *config, unsigned int pos)
+{
+	const struct via_config_masks *m = &config->masks;
+
+	for (unsigned int i = pos; i < pos + 4; i++) {
+		unsigned int start = m->owner[i].start;
+
+		if (m->virt[i] != 0xff || (start && (start == m->msi || start == m->vpd)))
+			return false;
+	}
+	return true;
+}
+
+static void publish(struct via_config *config, unsigned int pos)
+{
+	uint64_t view = 0;
+
+	pos &= ~3u;
+	if (has_view(config, pos))
+		view = get_bytes(config->virt + pos, 4) | VIEW_WHOLE;
+	atomic_store_explicit(&config->view[pos / 4], view, memory_order_release);
+}
+
+static void publish_all(struct via_config *config)
+{
+	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
+		publish(config, pos);
+}
+
+/* As many of the bytes from pos to the end of its dword as there are to be had; 0: take the lock.
+ */
+static unsigned int read_view(struct via_config *config, unsigned int pos, uint8_t *out, size_t len)
+{
+	uint64_t view = atomic_load_explicit(&config->view[pos / 4], memory_order_acquire);
+	unsigned int n = 4 - pos % 4;
+
+	if (!(view & VIEW_WHOLE))
+		return 0;
+	if (n == 4 && len >= 4) {
+		via_put_le32(out, (uint32_t)view);
+		return 4;
+	}
+	n = len < n ? (unsigned int)len : n;
+	put_bytes(out, n, (uint32_t)view >> 8 * (pos % 4));
+	return n;
+}
+
+/* --- What programs call ---------------------------------------------------- */
+
 /* 5.1: naturally aligned, never across a dword or the edge of a register block. */
 static unsigned int transaction_width(const struct via_config *config, unsigned int pos, size_t len)
 {
@@ -492,10 +556,14 @@ ssize_t via_config_read(struct via_config *config, uint64_t pos, void *buf, size
 	if (!in_space(config, pos, len))
 		return -EFAULT;
 	while (done < len) {
-		unsigned int at = (unsigned int)(pos + done), width;
+		unsigned int at = (unsigned int)(pos + done);
+		unsigned int width = read_view(config, at, out + done, len - done);
 		uint32_t value;
 		int r;
 
+		done += width;
+		if (width)
+			continue;
 		pthread_mutex_lock(&config->lock);
 		width = transaction_width(config, at, len - done);
 		r = read_one(config, at, width, &value);
@@ -524,6 +592,7 @@ ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *bu
 		pthread_mutex_lock(&config->lock);
 		width = transaction_width(config, at, len - done);
 		r = write_one(config, at, width, get_bytes(in + done, width));
+		publish(config, at);
 		pthread_mutex_unlock(&config->lock);
 		if (r)
 			return r;
@@ -571,6 +640,7 @@ static void build(struct via_config *config)
 		via_put_le32(bar, bar_image(config, i, via_get_le32(bar)));
 	}
 	mask_rom_bar(config);
+	publish_all(config);
 }
 
 void via_config_open(struct via_config *config)

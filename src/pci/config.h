@@ -9,7 +9,8 @@
  * outermost lock of a function: config lock, then the device's memory lock,
  * then the device (model) lock, then the irq engine's. Hence no hook and no
  * model callback may call via_config_read(), write(), open(), close() or
- * reset() of the same function.
+ * reset() of the same function. Reads of what is in the virtual store alone
+ * take no lock.
  */
 #ifndef VIA_PCI_CONFIG_H
 #define VIA_PCI_CONFIG_H

@@ -431,6 +431,79 @@ static void test_t93_threads(void **state)
 		close(f.fds[i]);
 }
 
+/* --- Reads that take no lock ------------------------------------------------ */
+
+static void *read_ids(void *cookie)
+{
+	struct fixture *f = cookie;
+
+	assert_int_equal(get(f, 4, PCI_VENDOR_ID), 0x10f01af4);
+	assert_int_equal(get(f, 2, PCI_DEVICE_ID), 0x10f0);
+	assert_int_equal(get(f, 1, PCI_BAR(2)), 1);
+	return NULL;
+}
+
+/* With the config lock held by somebody who waits for the reader. */
+static void wait_for_reader(void *cookie, uint16_t old, uint16_t now)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, read_ids, cookie), 0);
+	pthread_join(thread, NULL);
+}
+
+static void test_virtual_reads_do_not_wait(void **state)
+{
+	static const struct via_config_ops waiting = { .command = wait_for_reader };
+	struct fixture f = { .log = "" };
+	struct via_irqs_desc irqs;
+
+	via_config_irqs_desc(&device_r, &irqs);
+	assert_int_equal(via_irqs_new(&irqs, NULL, NULL, &f.irqs), 0);
+	assert_int_equal(via_config_new(&device_r, &waiting, &f, f.irqs, NULL, &f.config), 0);
+	via_config_open(f.config);
+	put(&f, 2, PCI_COMMAND, PCI_COMMAND_MASTER);
+	via_config_close(f.config);
+	via_config_free(f.config);
+	via_irqs_free(f.irqs);
+}
+
+/* What a transaction does shows as a whole: the low bits of a BAR are never the written ones. */
+static void *write_bars(void *cookie)
+{
+	struct fixture *f = cookie;
+
+	for (uint32_t i = 0; !atomic_load(&stop_threads); i++) {
+		put(f, 4, PCI_BAR(1), i & 1 ? 0xffffffff : 0);
+		put(f, 4, PCI_BAR(0), i & 2 ? 0xffffffff : 0);
+		if (i % 16 == 0)
+			put(f, 2, EXP + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_FLR);
+	}
+	return NULL;
+}
+
+static void test_reads_are_whole(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread;
+
+	atomic_store(&stop_threads, false);
+	f->log[0] = '\0';
+	assert_int_equal(pthread_create(&thread, NULL, write_bars, f), 0);
+	for (unsigned int i = 0; i < 2000000; i++) {
+		uint32_t high = get(f, 4, PCI_BAR(1)), low = get(f, 4, PCI_BAR(0));
+
+		if (high != 0 && high != 0xffffffff)
+			fail_msg("%#x", high);
+		if (low != 0xffff000c && low != 0xc)
+			fail_msg("%#x", low);
+		if (i % 64 == 0)
+			assert_int_equal(get(f, 2, EXP + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_FLR, 0);
+	}
+	atomic_store(&stop_threads, true);
+	pthread_join(thread, NULL);
+}
+
 static void test_descriptions_are_checked(void **state)
 {
 	struct via_config_desc bad[] = {
@@ -486,6 +559,8 @@ int main(void)
 		WITH_R(test_t92_reopen_is_fresh),
 		cmocka_unit_test(test_edu_as_kernel),
 		cmocka_unit_test(test_t93_threads),
+		cmocka_unit_test(test_virtual_reads_do_not_wait),
+		WITH_R(test_reads_are_whole),
 		cmocka_unit_test(test_descriptions_are_checked),
 	};
 
