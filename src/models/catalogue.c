@@ -4,6 +4,7 @@
 static const struct via_model *const models[] = {
 	&via_model_edu,
 	&via_model_image,
+	&via_model_ioat,
 	&via_model_nvme,
 	NULL,
 };

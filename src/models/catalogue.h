@@ -7,6 +7,7 @@
 
 extern const struct via_model via_model_edu;
 extern const struct via_model via_model_image;
+extern const struct via_model via_model_ioat;
 extern const struct via_model via_model_nvme;
 
 #endif
