@@ -25,7 +25,7 @@ dmatest_build() {
 	dpkg-deb --fsys-tarfile "$dir"/linux-source-*.deb | tar -xO "./usr/src/linux-source-$series.tar.xz" |
 		tar -xJO "linux-source-$series/drivers/dma/dmatest.c" >"$dir/module/dmatest.c" || return 1
 	echo "obj-m := dmatest.o" >"$dir/module/Makefile"
-	make -s -C "$tree/usr/src/linux-headers-$release" M="$dir/module" modules >"$dir/log" 2>&1 || { cat "$dir/log" >&2; return 1; }
+	env -u MAKEFLAGS make -s -C "$tree/usr/src/linux-headers-$release" M="$dir/module" modules >"$dir/log" 2>&1 || { cat "$dir/log" >&2; return 1; }
 	strip -g "$dir/module/dmatest.ko"
 	mv "$dir/module/dmatest.c" "$dir/module/dmatest.ko" "$dir/"
 	rm -rf "$tree" "$dir/module" "$dir"/*.deb "$dir/log"
