@@ -28,6 +28,7 @@ struct via_config {
 	bool memory;	     /* as last told by ops->memory */
 	unsigned int power;  /* D-state */
 	uint32_t saved_bars[VIA_PCI_BARS + 1]; /* the device's at open, the ROM's last */
+	uint8_t saved[VIA_CONFIG_SIZE_EXPRESS]; /* the device's when it went to D3hot */
 	atomic_uint command; /* written under lock, read by anybody */
 	/*
 	 * Of each dword what any read of it gives, | VIEW_WHOLE, if that is in
@@ -143,11 +144,41 @@ static void set_power(struct via_config *config, unsigned int state)
 		config->ops->power(config->cookie, old, state);
 }
 
+/* The kernel wakes a function by writing zeros to all of the register. */
 static void write_power(struct via_config *config, unsigned int state)
 {
+	bool wakes = state == PCI_D0 && config->power != PCI_D0;
+	uint32_t bits = wakes ? PCI_PM_CSR_ALL : PCI_PM_CSR_STATE;
+
 	if (config->masks.pm)
-		(void)dev_update(config, config->masks.pm + PCI_PM_CSR, 2, PCI_PM_CSR_STATE, state);
+		(void)dev_update(config, config->masks.pm + PCI_PM_CSR, 2, bits, state);
 	set_power(config, state);
+}
+
+static void save_registers(struct via_config *config)
+{
+	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
+		put_bytes(config->saved + pos, 4, dev_get(config, pos, 4));
+}
+
+/*
+ * 3.3: on return from D3hot the host puts back the registers that it knows:
+ * those that a program can change, but of power management, which the state
+ * belongs to. So what a program wrote meanwhile is lost.
+ */
+static void restore_registers(struct via_config *config)
+{
+	const struct via_config_masks *m = &config->masks;
+
+	for (unsigned int pos = 0; pos < config->dev.size; pos += 2) {
+		uint32_t bits = get_bytes(m->write + pos, 2) &
+				~(get_bytes(m->virt + pos, 2) | get_bytes(m->w1c + pos, 2));
+
+		if (bits && m->owner[pos].tag != VIA_OWNER_NONE &&
+		    !(m->pm && m->owner[pos].start == m->pm))
+			(void)dev_update(config, pos, 2, bits, get_bytes(config->saved + pos, 2));
+	}
+	set_command(config, current_command(config));
 }
 
 /*
@@ -180,18 +211,38 @@ static unsigned int next_power(struct via_config *config, unsigned int want)
 	return want;
 }
 
+/* Does what it holds not survive D3hot? */
+static bool loses_state(struct via_config *config)
+{
+	return config->masks.pm &&
+	       !(dev_get(config, config->masks.pm + PCI_PM_CSR, 2) & PCI_PM_CSR_NO_SOFT_RESET);
+}
+
+/* A reset that also ends D3hot as a program's own request would. */
+static void wake_and_reset(struct via_config *config, enum via_reset kind)
+{
+	bool lost = config->power == PCI_D3HOT && loses_state(config);
+
+	reset_function(config, kind);
+	if (lost)
+		restore_registers(config);
+	tell_memory(config, memory_accessible(config));
+}
+
 static void request_power(struct via_config *config, unsigned int want)
 {
 	unsigned int old = config->power;
 	unsigned int state = next_power(config, want);
-	bool loses_state =
-		!(dev_get(config, config->masks.pm + PCI_PM_CSR, 2) & PCI_PM_CSR_NO_SOFT_RESET);
 
-	if (state == PCI_D3HOT)
+	if (old == PCI_D3HOT && state == PCI_D0 && loses_state(config)) {
+		wake_and_reset(config, VIA_RESET_PM);
+		return;
+	}
+	if (old != PCI_D3HOT && state == PCI_D3HOT) {
 		tell_memory(config, false);
+		save_registers(config);
+	}
 	write_power(config, state);
-	if (old == PCI_D3HOT && state == PCI_D0 && loses_state)
-		reset_function(config, VIA_RESET_PM);
 	tell_memory(config, memory_accessible(config));
 }
 
@@ -679,7 +730,7 @@ void via_config_close(struct via_config *config)
 void via_config_reset(struct via_config *config, enum via_reset kind)
 {
 	pthread_mutex_lock(&config->lock);
-	reset_function(config, kind);
+	wake_and_reset(config, kind);
 	pthread_mutex_unlock(&config->lock);
 }
 

@@ -86,6 +86,7 @@
 #define PCI_PM_CSR_NO_SOFT_RESET 0x0008u
 #define PCI_PM_CSR_PME_ENABLE 0x0100u
 #define PCI_PM_CSR_PME_STATUS 0x8000u
+#define PCI_PM_CSR_ALL 0xffffu
 #define PCI_PM_SIZE 8u
 #define PCI_D0 0u
 #define PCI_D1 1u

@@ -67,6 +67,46 @@ static void test_soft_reset(void **state)
 	assert_int_equal(get(f, 4, 0x10), 0xc000000c);
 }
 
+/* What is written in D3hot goes with the state, if that goes. */
+static void test_d3_writes_are_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, 1, 0x0c, 0x11);
+	for (int lost = 0; lost < 2; lost++) {
+		f->soft_reset = lost;
+		put(f, 2, PM + 4, 3);
+		put(f, 1, 0x0c, 0x22);
+		put(f, 2, 0x04, 0x0100);
+		put(f, 4, 0x14, 0x22222222); /* virtual: not the device's to lose */
+		f->log[0] = '\0';
+		put(f, 2, PM + 4, 0);
+		assert_non_null(strstr(f->log, "w2@44=0 "));
+		assert_int_equal(get(f, 1, 0x0c), lost ? 0x11 : 0x22);
+		assert_int_equal(get(f, 2, 0x04), lost ? 0x0103 : 0x0100);
+		assert_int_equal(get(f, 4, 0x14), 0x22222222);
+		assert_int_equal(via_config_bus_master(f->config), false);
+		put(f, 1, 0x0c, 0x11);
+		put(f, 2, 0x04, 0x0103);
+	}
+	/* The same from D3hot to D3hot: still the registers of the first time. */
+	put(f, 2, PM + 4, 3);
+	put(f, 1, 0x0c, 0x22);
+	put(f, 2, PM + 4, 3);
+	put(f, 2, PM + 4, 0);
+	assert_int_equal(get(f, 1, 0x0c), 0x11);
+	/* Resets that the host makes wake it first; one by a register does not lose them. */
+	put(f, 2, PM + 4, 3);
+	put(f, 1, 0x0c, 0x22);
+	via_config_reset(f->config, VIA_RESET_HOT);
+	assert_int_equal(get(f, 1, 0x0c), 0x11);
+	put(f, 2, PM + 4, 3);
+	put(f, 1, 0x0c, 0x22);
+	put(f, 2, EXP + 8, 0x8000);
+	assert_int_equal(get(f, 1, 0x0c), 0x22);
+	assert_int_equal(get(f, 2, PM + 4), 0);
+}
+
 static void test_reset_leaves_d3(void **state)
 {
 	struct fixture *f = *state;
@@ -239,6 +279,7 @@ int main(void)
 		WITH_R(test_t31_t32_power),
 		WITH_R(test_d1_d2),
 		WITH_R(test_soft_reset),
+		WITH_R(test_d3_writes_are_lost),
 		WITH_R(test_reset_leaves_d3),
 		WITH_R(test_t33_t34_msi_control),
 		WITH_R(test_q18_header_write_keeps_msi_on),
