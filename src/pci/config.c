@@ -144,14 +144,20 @@ static void set_power(struct via_config *config, unsigned int state)
 		config->ops->power(config->cookie, old, state);
 }
 
-/* The kernel wakes a function by writing zeros to all of the register. */
+/*
+ * The kernel wakes a function by writing zeros to all of the register. The
+ * state is the one that the device then says it is in: it may refuse.
+ */
 static void write_power(struct via_config *config, unsigned int state)
 {
 	bool wakes = state == PCI_D0 && config->power != PCI_D0;
 	uint32_t bits = wakes ? PCI_PM_CSR_ALL : PCI_PM_CSR_STATE;
+	unsigned int csr = config->masks.pm + PCI_PM_CSR;
 
-	if (config->masks.pm)
-		(void)dev_update(config, config->masks.pm + PCI_PM_CSR, 2, bits, state);
+	if (config->masks.pm) {
+		(void)dev_update(config, csr, 2, bits, state);
+		state = dev_get(config, csr, 2) & PCI_PM_CSR_STATE;
+	}
 	set_power(config, state);
 }
 

@@ -107,6 +107,21 @@ static void test_d3_writes_are_lost(void **state)
 	assert_int_equal(get(f, 2, PM + 4), 0);
 }
 
+/* A device that refuses a power state stays where it is. */
+static void test_refused_power(void **state)
+{
+	struct fixture *f = *state;
+
+	f->always_d0 = true;
+	f->soft_reset = true;
+	put(f, 2, PM + 4, 3);
+	assert_int_equal(get(f, 2, PM + 4), 0);
+	put(f, 1, 0x0c, 0x22);
+	put(f, 2, PM + 4, 0);
+	assert_int_equal(get(f, 1, 0x0c), 0x22);
+	assert_string_equal(f->hooks, "memory 0; memory 1; ");
+}
+
 static void test_reset_leaves_d3(void **state)
 {
 	struct fixture *f = *state;
@@ -280,6 +295,7 @@ int main(void)
 		WITH_R(test_d1_d2),
 		WITH_R(test_soft_reset),
 		WITH_R(test_d3_writes_are_lost),
+		WITH_R(test_refused_power),
 		WITH_R(test_reset_leaves_d3),
 		WITH_R(test_t33_t34_msi_control),
 		WITH_R(test_q18_header_write_keeps_msi_on),

@@ -89,7 +89,7 @@ struct fixture {
 	uint32_t aer_status; /* latched bits of the AER capability at 0x100, beyond the library's */
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
 	/* Power management of another kind than the library's own. */
-	bool d1_d2, soft_reset;
+	bool d1_d2, soft_reset, always_d0;
 	int fds[16];
 };
 
@@ -138,6 +138,8 @@ static int log_write(void *cookie, unsigned int pos, unsigned int width, uint32_
 		f->raised &= ~(value << 8 * (pos - 4));
 	if (pos == 0x104)
 		f->aer_status &= ~value;
+	if (f->always_d0 && pos == PM + PCI_PM_CSR)
+		value &= ~PCI_PM_CSR_STATE;
 	return f->real.ops->write(f->real.cookie, pos, width, value);
 }
 
