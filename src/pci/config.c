@@ -31,12 +31,12 @@ struct via_config {
 	uint8_t saved[VIA_CONFIG_SIZE_EXPRESS]; /* the device's when it went to D3hot */
 	atomic_uint command; /* written under lock, read by anybody */
 	/*
-	 * Of each dword what any read of it gives, | VIEW_WHOLE, if that is in
+	 * Atomic. Of each dword what any read of it gives, | VIEW_WHOLE, if that is in
 	 * the virtual store alone; else 0. Stored (release) under lock at the end
 	 * of what changes virt or masks, loaded (acquire) by anybody: a reader
 	 * has a dword of before or after a transaction, never of the middle.
 	 */
-	_Atomic(uint64_t) view[VIA_CONFIG_DWORDS];
+	uint64_t view[VIA_CONFIG_DWORDS];
 };
 
 #define VIEW_WHOLE (1ull << 32)
@@ -555,7 +555,7 @@ static void publish(struct via_config *config, unsigned int pos)
 	pos &= ~3u;
 	if (has_view(config, pos))
 		view = get_bytes(config->virt + pos, 4) | VIEW_WHOLE;
-	atomic_store_explicit(&config->view[pos / 4], view, memory_order_release);
+	__atomic_store_n(&config->view[pos / 4], view, __ATOMIC_RELEASE);
 }
 
 static void publish_all(struct via_config *config)
@@ -568,7 +568,7 @@ static void publish_all(struct via_config *config)
  */
 static unsigned int read_view(struct via_config *config, unsigned int pos, uint8_t *out, size_t len)
 {
-	uint64_t view = atomic_load_explicit(&config->view[pos / 4], memory_order_acquire);
+	uint64_t view = __atomic_load_n(&config->view[pos / 4], __ATOMIC_ACQUIRE);
 	unsigned int n = 4 - pos % 4;
 
 	if (!(view & VIEW_WHOLE))

@@ -3,6 +3,7 @@
  * From the description of a function to its registers: the header, a place for
  * each capability, and one function per kind that fills it.
  */
+#include "pci/capabilities.h"
 #include "pci/regfile.h"
 #include "pci/regs.h"
 
@@ -408,8 +409,8 @@ static const struct kind {
 	[VIA_CAP_DVSEC] = {"DVSEC", "with its headers it has at most 4095 bytes",
 			   PCI_EXT_CAP_ID_DVSEC, 1, 0, dvsec_size, fill_dvsec},
 	[VIA_CAP_OTHER] = {"other", "its id is 1 to 255", 0, 0, 0, other_size, fill_other},
-	[VIA_CAP_OTHER_EXT] = {"other extended", "its id is 1 to 65535, its version at most 15", 0, 1,
-			       0, other_size, fill_other},
+	[VIA_CAP_OTHER_EXT] = {"other extended", "its id is 1 to 65535, its version at most 15", 0,
+			       1, 0, other_size, fill_other},
 };
 
 /* --- Places ---------------------------------------------------------------- */
@@ -595,6 +596,23 @@ static int place_cap(struct layout *l, const struct via_config_desc *desc,
 	return at < 0 ? at : 0;
 }
 
+/* An id that config space knows has a length of its own, which the body must make up. */
+static int check_other(struct layout *l, const struct filler *f)
+{
+	bool extended = f->cap->kind == VIA_CAP_OTHER_EXT;
+	uint16_t id = f->cap->other.id;
+	const struct via_cap_kind *known =
+		extended ? via_ext_cap_kind(id) : via_cap_kind((uint8_t)id);
+	unsigned int needed = known ? known->min_len : 0;
+
+	if (known && known->len && f->len >= needed)
+		needed = known->len(l->regs->initial, f->at);
+	if (f->len >= needed)
+		return 0;
+	return via_error_set(l->err, -EINVAL, "%s at %#x: id %#x needs %u bytes, and it has %u",
+			     kinds[f->cap->kind].name, f->at, id, needed, f->len);
+}
+
 static int add_cap(struct layout *l, const struct filler *f)
 {
 	const struct via_pci_cap *cap = f->cap;
@@ -609,6 +627,8 @@ static int add_cap(struct layout *l, const struct filler *f)
 		link_in(l, (uint8_t)id, f->at);
 	if (kind->fill)
 		kind->fill(f);
+	if (cap->kind == VIA_CAP_OTHER || cap->kind == VIA_CAP_OTHER_EXT)
+		return check_other(l, f);
 	return copy_contents(l->regs, cap);
 }
 

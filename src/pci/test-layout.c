@@ -75,6 +75,13 @@ static void test_mistakes(void **state)
 		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 1, .version = 16 } });
 	REFUSED(false, "other at 0: its id is 1 to 255",
 		{ .kind = VIA_CAP_OTHER, .other = { .id = 0x100 } });
+	/* Ids that are known have lengths, whoever describes them. */
+	REFUSED(true, "other extended at 0x100: id 0x1 needs 44 bytes, and it has 4",
+		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 0x01 } });
+	REFUSED(true, "other extended at 0x100: id 0x2 needs 28 bytes, and it has 24",
+		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 0x02, .body = { .len = 20 } } });
+	REFUSED(false, "other at 0x40: id 0x3 needs 8 bytes, and it has 2",
+		{ .kind = VIA_CAP_OTHER, .other = { .id = 0x03 } });
 }
 
 /* A list starts at 0x100; what must be elsewhere gets an empty header in front of it. */
