@@ -610,24 +610,36 @@ static void step_table(struct state *s, struct fuzz_input *in)
 	(void)via_msix_pba_read(s->irqs, offset, width);
 }
 
-/* 6.5: virtual registers stay; of the device's only latched status and the power state go. */
+/*
+ * 6.5: virtual registers stay; of the device's only latched status and the power
+ * state go, and what a function has to be woken for (3.3): all of its power
+ * management register, and what was written in D3hot if that loses the rest.
+ */
 static void step_reset(struct state *s)
 {
+	const unsigned int csr = s->masks.pm + PCI_PM_CSR;
 	uint8_t before[SIZE], now[SIZE];
+	bool woken, restored;
 
 	if (s->failing) {
 		via_config_reset(s->config, VIA_RESET_IOCTL);
 		return;
 	}
 	read_all(s, before);
+	woken = s->masks.pm && s->power != PCI_D0;
+	restored = woken && s->power == PCI_D3HOT && !(before[csr] & PCI_PM_CSR_NO_SOFT_RESET);
 	via_config_reset(s->config, VIA_RESET_IOCTL);
 	read_all(s, now);
 	FUZZ_CHECK(s->power == PCI_D0);
 	for (unsigned int i = 0; i < s->size; i++) {
 		unsigned int lost = ~s->masks.virt[i] & s->w1c[i];
 
-		if (s->masks.pm && i == s->masks.pm + PCI_PM_CSR)
+		if (s->masks.pm && i == csr)
 			lost |= PCI_PM_CSR_STATE;
+		if (woken && (i == csr || i == csr + 1))
+			lost |= ~s->masks.virt[i];
+		if (restored)
+			lost |= ~s->masks.virt[i] & s->masks.write[i];
 		check_byte(s, i, now[i], before[i], is_live(s, i) ? 0 : ~lost);
 	}
 }
