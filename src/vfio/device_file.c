@@ -3,7 +3,7 @@
  * A device descriptor: decodes calls, regions and mappings for the device
  * room, which knows what they mean. Several files of one device share it.
  */
-#include "vfio/topology.h"
+#include "vfio/feature.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,30 +67,6 @@ static long set_irqs(struct via_device_file *df, struct via_caller *caller, uint
 	return ret;
 }
 
-/*
- * Features are those of SR-IOV, migration, DMA logging, power management and
- * dma-buf: the function has none of them. MIG_PRECOPY_INFOv2 alone answers
- * for a function without migration as if an argument were wrong.
- */
-static long feature(struct via_caller *caller, uint64_t arg)
-{
-	const uint32_t ops = VIA_VFIO_DEVICE_FEATURE_GET | VIA_VFIO_DEVICE_FEATURE_SET;
-	const uint32_t probe = VIA_VFIO_DEVICE_FEATURE_PROBE;
-	struct via_vfio_device_feature header;
-	int ret;
-
-	ret = via_copy_in_argsz(caller, &header, arg, sizeof(header), sizeof(header));
-	if (ret < 0)
-		return ret;
-	if ((header.flags & ~(VIA_VFIO_DEVICE_FEATURE_MASK | ops | probe)) ||
-	    ((header.flags & ops) == ops && !(header.flags & probe)))
-		return -EINVAL;
-	if ((header.flags & VIA_VFIO_DEVICE_FEATURE_MASK) ==
-	    VIA_VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)
-		return -EINVAL;
-	return -ENOTTY;
-}
-
 /* For a file of the device's own node: this one came from a group. */
 static long bind_iommufd(struct via_caller *caller, uint64_t arg)
 {
@@ -124,7 +100,7 @@ static long device_ioctl(struct via_file *file, struct via_caller *caller, unsig
 	case VIA_VFIO_DEVICE_PCI_HOT_RESET:
 		return via_device_hot_reset(df, caller, arg);
 	case VIA_VFIO_DEVICE_FEATURE:
-		return feature(caller, arg);
+		return via_device_feature(df, caller, arg);
 	case VIA_VFIO_DEVICE_BIND_IOMMUFD:
 		return bind_iommufd(caller, arg);
 	default:

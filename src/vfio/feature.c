@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VFIO_DEVICE_FEATURE (pci-config.md 6.11): a table of the features that a
+ * device may have, and the rules that all of them share.
+ */
+#include "vfio/feature.h"
+
+#include <errno.h>
+
+#define GET VIA_VFIO_DEVICE_FEATURE_GET
+#define SET VIA_VFIO_DEVICE_FEATURE_SET
+#define PROBE VIA_VFIO_DEVICE_FEATURE_PROBE
+
+struct feature {
+	uint32_t ops;  /* GET, SET */
+	uint32_t size; /* the least that follows the header */
+	/* 0 if this device has it, else the errno that says it has not. */
+	int (*has)(const struct via_device_file *df);
+	/* Do it: one of GET and SET. data is the caller's, len bytes from it are the feature's. */
+	long (*run)(struct via_device_file *df, struct via_caller *caller, uint32_t op,
+		    uint64_t data, uint32_t len);
+};
+
+/* The one feature that a function without migration refuses as if an argument were wrong. */
+static int no_precopy(const struct via_device_file *df)
+{
+	(void)df;
+	return -EINVAL;
+}
+
+static const struct feature features[] = {
+	[VIA_VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2] = {SET, 0, no_precopy, NULL},
+};
+
+long via_device_feature(struct via_device_file *df, struct via_caller *caller, uint64_t arg)
+{
+	struct via_vfio_device_feature header;
+	const struct feature *feature;
+	uint32_t index, op;
+	int ret;
+
+	ret = via_copy_in_argsz(caller, &header, arg, sizeof(header), sizeof(header));
+	if (ret < 0)
+		return ret;
+	op = header.flags & (GET | SET);
+	if ((header.flags & ~(VIA_VFIO_DEVICE_FEATURE_MASK | GET | SET | PROBE)) ||
+	    (op == (GET | SET) && !(header.flags & PROBE)))
+		return -EINVAL;
+	index = header.flags & VIA_VFIO_DEVICE_FEATURE_MASK;
+	if (index >= sizeof(features) / sizeof(features[0]) || !features[index].has)
+		return -ENOTTY;
+	feature = &features[index];
+	ret = feature->has(df);
+	if (ret < 0)
+		return ret;
+
+	if (op & ~feature->ops)
+		return -EINVAL;
+	if (header.flags & PROBE)
+		return 0;
+	if (!op || header.argsz - sizeof(header) < feature->size)
+		return -EINVAL;
+	return feature->run(df, caller, op, arg + sizeof(header),
+			    header.argsz - (uint32_t)sizeof(header));
+}
