@@ -68,8 +68,9 @@ static uint8_t may_change(const struct state *s, unsigned int pos)
 
 	if (pos == PCI_COMMAND)
 		bits |= PCI_COMMAND_MASTER;
-	if (m->pm && pos == m->pm + PCI_PM_CSR)
-		bits |= PCI_PM_CSR_STATE;
+	/* A wake-up writes all of the register. */
+	if (m->pm && pos - (m->pm + PCI_PM_CSR) < 2)
+		bits |= (uint8_t)(PCI_PM_CSR_ALL >> 8 * (pos - (m->pm + PCI_PM_CSR)));
 	if (m->express && pos == m->express + PCI_EXP_DEVCTL + 1)
 		bits |= PCI_EXP_DEVCTL_MRRS >> 8;
 	if (s->desc.flags & VIA_CONFIG_RESTORE_BARS &&
