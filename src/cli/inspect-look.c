@@ -138,7 +138,7 @@ static int look(struct session *s, struct inspect_view *view)
 		look_at_irq(s, i, &view->irqs[i]);
 	if (config->error || config->size > sizeof(view->config))
 		return -EIO;
-	view->config_size = (unsigned int)config->size;
+	view->config_size = view->known = (unsigned int)config->size;
 	if (config_at(s, false, view, 0, view->config, view->config_size) != view->config_size)
 		return -EIO;
 	via_config_device_bytes(s->config, view->device);

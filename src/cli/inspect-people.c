@@ -36,12 +36,12 @@ static bool next_block(const struct inspect_view *v, unsigned int from, struct b
 {
 	const struct via_config_owner *owner = v->masks.owner;
 
-	while (from < v->config_size && owner[from].tag == VIA_OWNER_NONE)
+	while (from < v->known && owner[from].tag == VIA_OWNER_NONE)
 		from++;
-	if (from >= v->config_size)
+	if (from >= v->known)
 		return false;
 	*ret = (struct block){.start = from, .end = from, .tag = owner[from].tag};
-	while (ret->end < v->config_size && owner[ret->end].tag == ret->tag &&
+	while (ret->end < v->known && owner[ret->end].tag == ret->tag &&
 	       owner[ret->end].start == from)
 		ret->end++;
 	if (ret->tag == VIA_OWNER_HEADER) {
@@ -143,10 +143,13 @@ void inspect_print_people(const struct inspect_view *view, FILE *out)
 	struct block b;
 	struct reg r;
 
-	(void)fprintf(out, "%s %s [%04x:%04x], class %06x, %u bytes of config space\n",
-		      view->address, view->name, value_of(view->config, PCI_VENDOR_ID, 2),
+	(void)fprintf(out, "%s %s [%04x:%04x], class %06x, %u bytes of config space", view->address,
+		      view->name, value_of(view->config, PCI_VENDOR_ID, 2),
 		      value_of(view->config, PCI_DEVICE_ID, 2),
 		      value_of(view->config, PCI_CLASS_PROG, 3), view->config_size);
+	if (view->known < view->config_size)
+		(void)fprintf(out, ", %u of them known", view->known);
+	(void)fputc('\n', out);
 	(void)fprintf(
 		out,
 		"bits: d from the device, v virtual, a capital letter: a program may change it\n");
@@ -193,7 +196,8 @@ static unsigned int print_different(const struct inspect_view *view, const uint8
 void inspect_print_diff(const struct inspect_view *view, FILE *out)
 {
 	if (!print_different(view, view->device, "device", view->config, "program", out))
-		(void)fprintf(out, "a program reads what is in the device\n");
+		(void)fprintf(out, "a program reads what is in the device%s\n",
+			      view->known < view->config_size ? ", as far as that is known" : "");
 }
 
 unsigned int inspect_print_changes(const struct inspect_view *view,
@@ -241,6 +245,7 @@ int inspect_print_json(const struct inspect_view *view, FILE *out)
 	json_object_object_add(all, "address", json_object_new_string(view->address));
 	json_object_object_add(all, "model", json_object_new_string(view->name));
 	json_object_object_add(all, "config_size", json_object_new_int64(view->config_size));
+	json_object_object_add(all, "known", json_object_new_int64(view->known));
 	for (; next_block(view, at, &b); at = b.end) {
 		struct json_object *block = json_object_new_object();
 		struct json_object *regs = json_object_new_array();

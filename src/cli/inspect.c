@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void help(void)
 {
 	puts("Usage: viaduct inspect --device MODEL[,KEY=VALUE...] [--diff | --json]\n"
 	     "       viaduct inspect --recording FILE [--check | --changes | --diff | --json | "
 	     "--registers]\n"
+	     "       viaduct inspect --host ADDRESS [--diff | --json]\n"
 	     "Show config space as a VFIO program finds it, register by register, with whose each "
 	     "bit is.\n"
 	     "\n"
@@ -19,13 +21,17 @@ static void help(void)
 	     "  --recording FILE  a recorded function seen through this library, in the "
 	     "recording's format;\n"
 	     "                    'viaduct run --snapshot' writes such files\n"
+	     "  --host ADDRESS    a function of this machine, like 0000:00:02.0; nothing of it "
+	     "changes.\n"
+	     "                    Only root is shown more than the header\n"
+	     "  --sysfs DIR       where the kernel tells of it (default /sys), or a copy of that\n"
 	     "  --registers       in words, as for a device\n"
 	     "  --check           compare with what was recorded: say each difference, exit 1 if "
 	     "there is one\n"
 	     "  --changes         registers that the recorded program changed\n"
 	     "  --diff            registers in which the program reads something else than the "
 	     "device has\n"
-	     "  --json            for programs: {address, model, config_size, blocks}\n"
+	     "  --json            for programs: {address, model, config_size, known, blocks}\n"
 	     "  --profile linux|full\n"
 	     "                    linux (default for a recording): as Linux 7.2 would show it");
 }
@@ -33,7 +39,7 @@ static void help(void)
 enum how { BY_KIND, RECORDING, REGISTERS, CHECK, CHANGES, DIFF, JSON };
 
 struct request {
-	const char *device, *recording;
+	const char *device, *recording, *host, *sysfs;
 	enum how how;
 	bool full;
 };
@@ -110,6 +116,51 @@ static int show(const struct request *req, const struct inspect_view *view,
 	return CLI_OK;
 }
 
+/* What cannot be seen, and what to do about it. */
+static void warn_unknown(const struct inspect_host *host)
+{
+	if (host->known >= host->size)
+		return;
+	cli_error("%s: bytes %#x to %#x, its capabilities, cannot be read and are not shown: %s",
+		  host->address, host->known, host->size - 1,
+		  geteuid()
+			  ? "the kernel shows them to root only, so run this with sudo"
+			  : "that is all the kernel gives; a container's root needs CAP_SYS_ADMIN");
+}
+
+static int inspect_host(const struct request *req)
+{
+	struct via_vfio_config config = {
+		.profile = req->full ? VIA_PROFILE_FULL : VIA_PROFILE_LINUX, .bars = VIA_BARS_TRAP};
+	struct inspect_view *view = calloc(1, sizeof(*view));
+	struct inspect_host host;
+	struct via_error err = {0};
+	int status = CLI_FAILED, r;
+
+	if (!view) {
+		cli_error("out of memory");
+		return CLI_FAILED;
+	}
+	r = inspect_host_open(req->sysfs, req->host, &err, &host);
+	if (r) {
+		cli_error("--host=%s", err.text);
+		if (r == -EINVAL || r == -ENODEV)
+			inspect_host_list(req->sysfs, stderr);
+		free(view);
+		return CLI_FAILED;
+	}
+	if (inspect_look(host.spec, &config, &err, view)) {
+		cli_error("--host=%s: %s", host.address, err.text);
+	} else {
+		inspect_host_finish(&host, view);
+		warn_unknown(&host);
+		status = show(req, view, NULL);
+	}
+	inspect_host_close(&host);
+	free(view);
+	return status;
+}
+
 static int inspect(const struct request *req)
 {
 	struct via_vfio_config config = {
@@ -139,6 +190,8 @@ int cli_inspect(int argc, char **argv)
 	static const struct option options[] = {
 		{"device", required_argument, NULL, 'd'},
 		{"recording", required_argument, NULL, 'r'},
+		{"host", required_argument, NULL, 'H'},
+		{"sysfs", required_argument, NULL, 's'},
 		{"check", no_argument, NULL, 'c'},
 		{"changes", no_argument, NULL, 'C'},
 		{"registers", no_argument, NULL, 'R'},
@@ -148,7 +201,7 @@ int cli_inspect(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	struct request req = {NULL, NULL, BY_KIND, false};
+	struct request req = {.sysfs = "/sys", .how = BY_KIND};
 	const char *profile = NULL;
 	int c;
 
@@ -160,6 +213,12 @@ int cli_inspect(int argc, char **argv)
 			break;
 		case 'r':
 			req.recording = optarg;
+			break;
+		case 'H':
+			req.host = optarg;
+			break;
+		case 's':
+			req.sysfs = optarg;
 			break;
 		case 'c':
 		case 'C':
@@ -188,8 +247,14 @@ int cli_inspect(int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_usage_error("inspect", "unexpected argument '%s'", argv[optind]);
-	if (!req.device == !req.recording)
-		return cli_usage_error("inspect", "one of --device and --recording is needed");
+	if (!!req.device + !!req.recording + !!req.host != 1) {
+		int status = cli_usage_error("inspect",
+					     "one of --device, --recording and --host is needed");
+
+		if (!req.device && !req.recording && !req.host)
+			inspect_host_list(req.sysfs, stderr);
+		return status;
+	}
 	if ((req.how == CHECK || req.how == CHANGES) && !req.recording)
 		return cli_usage_error("inspect", "--check and --changes need a --recording");
 	if (!req.how)
@@ -197,5 +262,5 @@ int cli_inspect(int argc, char **argv)
 	if (profile && strcmp(profile, "linux") != 0 && strcmp(profile, "full") != 0)
 		return cli_usage_error("inspect", "--profile=%s: must be full or linux", profile);
 	req.full = profile ? !strcmp(profile, "full") : req.device != NULL;
-	return inspect(&req);
+	return req.host ? inspect_host(&req) : inspect(&req);
 }

@@ -31,6 +31,8 @@ struct inspect_view {
 	struct inspect_region regions[INSPECT_REGIONS];
 	struct inspect_irq irqs[INSPECT_IRQS];
 	unsigned int config_size;
+	unsigned int known; /* bytes from the start that could be found out; of the rest nothing
+			       counts */
 	uint8_t config[VIA_RECORDING_SIZE];
 	uint32_t sizing[INSPECT_BARS], rom_sizing; /* BARs after ones were written */
 	/* Behind what a program sees, while it is open. */
@@ -38,9 +40,29 @@ struct inspect_view {
 	struct via_config_masks masks;
 };
 
-/* Open the device that spec describes as a program would, and ask. 0 or negative errno with text. */
+/* Open the device that spec describes as a program would, and ask. 0 or negative errno with text.
+ */
 int inspect_look(const char *spec, const struct via_vfio_config *config, struct via_error *err,
 		 struct inspect_view *ret_view);
+
+/* A function of this machine, read through sysfs (mounted at sysfs, or a copy of it). */
+struct inspect_host {
+	char address[VIA_PCI_ADDR_LEN];
+	unsigned int size,
+		known; /* of its config space: bytes, and how many of them could be read */
+	int fd;	       /* a recording of it, that spec names */
+	char spec[96]; /* for inspect_look(), while fd is open */
+	uint8_t bytes[VIA_RECORDING_SIZE]; /* its registers */
+};
+
+/* 0, -EINVAL, -ENODEV or the file's errno, with text. */
+int inspect_host_open(const char *sysfs, const char *address, struct via_error *err,
+		      struct inspect_host *ret_host);
+void inspect_host_close(struct inspect_host *host);
+/* What inspect_look() cannot know of it. */
+void inspect_host_finish(const struct inspect_host *host, struct inspect_view *view);
+/* Which functions there are, a line each. */
+void inspect_host_list(const char *sysfs, FILE *out);
 
 /* In the format of a recording. */
 void inspect_print_recording(const struct inspect_view *view, FILE *out);

@@ -21,6 +21,7 @@ struct image {
 	struct via_recording *recording; /* owned */
 	struct via_device_desc desc;
 	uint8_t *rom;				/* owned */
+	unsigned int pm, msi, msix;		/* capabilities, 0: none */
 	uint8_t value[VIA_CONFIG_SIZE_EXPRESS]; /* under the config lock */
 };
 
@@ -67,12 +68,43 @@ static int image_write(void *cookie, unsigned int pos, unsigned int width, uint3
 	return 0;
 }
 
+static void clear_bits(uint8_t *p, unsigned int bits)
+{
+	via_put_le16(p, (uint16_t)(via_get_le16(p) & ~bits));
+}
+
+/*
+ * What the host does when a program opens a function (pci-config.md 6.1), where
+ * it was recorded before: awake, decoding what it has, and otherwise quiet.
+ */
+static void host_opens(struct image *image)
+{
+	uint8_t *value = image->value;
+
+	clear_bits(value + PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+	/* A virtual function, whose ids are ones, always decodes. */
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
+		if (image->desc.bars[i].size && via_get_le16(value + PCI_VENDOR_ID) != 0xffff)
+			value[PCI_COMMAND] |= image->desc.bars[i].flags & VIA_BAR_IO
+						      ? PCI_COMMAND_IO
+						      : PCI_COMMAND_MEMORY;
+	if (image->pm)
+		clear_bits(value + image->pm + PCI_PM_CSR,
+			   PCI_PM_CSR_STATE | PCI_PM_CSR_PME_ENABLE);
+	if (image->msi)
+		clear_bits(value + image->msi + PCI_MSI_CONTROL, PCI_MSI_CONTROL_ENABLE);
+	if (image->msix)
+		clear_bits(value + image->msix + PCI_MSIX_CONTROL, PCI_MSIX_CONTROL_ENABLE);
+}
+
 static void image_init(void *cookie)
 {
 	struct image *image = cookie;
 	const struct via_recording_image *raw = via_recording_raw(image->recording);
 
 	memcpy(image->value, raw->bytes, sizeof(image->value));
+	if (raw == &image->recording->before)
+		host_opens(image);
 }
 
 /* The host saves and restores what it can; status went with the reset. */
@@ -187,6 +219,9 @@ static int describe(struct image *image, struct via_error *err)
 				bytes[PCI_INTERRUPT_PIN] > 4 ? 0 : bytes[PCI_INTERRUPT_PIN],
 		};
 		desc->express.present = masks->express;
+		image->pm = masks->pm;
+		image->msi = masks->msi;
+		image->msix = masks->msix;
 		if (masks->msi)
 			describe_msi(desc, bytes, masks->msi);
 		if (masks->msix)
