@@ -373,6 +373,11 @@ int via_device_irq_info(struct via_device *dev, unsigned int index, struct via_i
 	return via_irqs_info(dev->irqs, index, ret_info);
 }
 
+bool via_device_irq_armed(const struct via_device *dev, unsigned int index)
+{
+	return via_irqs_armed(dev->irqs, index);
+}
+
 int via_device_irqs_check(struct via_device *dev, uint32_t argsz, const struct via_set_irqs *set,
 			  size_t *ret_data_len)
 {

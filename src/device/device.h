@@ -86,6 +86,9 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
 			    unsigned int size, uint64_t value);
 
+/* Is INTx, MSI or MSI-X armed? Lock-free, any thread. */
+bool via_device_irq_armed(const struct via_device *dev, unsigned int index);
+
 /*
  * Size of the data that flags and count ask for, after the checks of
  * pci-config.md 6.8 up to "argsz - 20 < count * size"; -EINVAL else.

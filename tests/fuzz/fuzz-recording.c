@@ -43,6 +43,17 @@ static void write_resources(FILE *out, const struct via_recording *rec)
 	}
 }
 
+static void write_behaviour(FILE *out, const struct via_recording *rec)
+{
+	for (unsigned int i = 0; i < rec->vpd_len; i++)
+		(void)fprintf(out, "vpd %02x\n", rec->vpd[i]);
+	for (unsigned int i = 0; i < VIA_RECORDING_SIZE; i++)
+		if (rec->lost[i])
+			(void)fprintf(out, "lost %x %02x\n", i, rec->lost[i]);
+	if (rec->raise)
+		(void)fprintf(out, "raise %x\n", rec->raise);
+}
+
 static struct via_recording *read_text(char *text, size_t len, struct via_error *err, int *ret)
 {
 	struct via_recording *rec = NULL;
@@ -63,6 +74,7 @@ static void check(const struct via_recording *rec)
 	check_image(&rec->vfio);
 	check_image(&rec->writable);
 	check_image(&rec->w1c);
+	FUZZ_CHECK(rec->raise < VIA_RECORDING_SIZE && rec->vpd_len <= VIA_RECORDING_VPD_SIZE);
 	for (size_t i = 0; i < rec->n_told; i++) {
 		FUZZ_CHECK(!strpbrk(rec->told[i], "\r\n"));
 		FUZZ_CHECK(via_recording_told(rec, rec->told[i]));
@@ -80,6 +92,7 @@ static void check_again(const struct via_recording *rec)
 
 	FUZZ_CHECK(out);
 	write_resources(out, rec);
+	write_behaviour(out, rec);
 	write_image(out, "config_before_open", &rec->before);
 	write_image(out, "config_while_open", &rec->open);
 	write_image(out, "config_vfio", &rec->vfio);
@@ -93,6 +106,9 @@ static void check_again(const struct via_recording *rec)
 	FUZZ_CHECK(!memcmp(&again->vfio, &rec->vfio, sizeof(rec->vfio)));
 	FUZZ_CHECK(!memcmp(&again->writable, &rec->writable, sizeof(rec->writable)));
 	FUZZ_CHECK(!memcmp(&again->w1c, &rec->w1c, sizeof(rec->w1c)));
+	FUZZ_CHECK(again->raise == rec->raise && again->vpd_len == rec->vpd_len);
+	FUZZ_CHECK(!memcmp(again->vpd, rec->vpd, sizeof(rec->vpd)));
+	FUZZ_CHECK(!memcmp(again->lost, rec->lost, sizeof(rec->lost)));
 	for (unsigned int i = 0; i < VIA_RECORDING_RESOURCES; i++)
 		FUZZ_CHECK(again->resources[i].size == rec->resources[i].size);
 	via_recording_free(again);

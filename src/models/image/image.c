@@ -20,12 +20,23 @@
 struct image {
 	struct via_recording *recording; /* owned */
 	struct via_device_desc desc;
-	uint8_t *rom;				/* owned */
-	unsigned int pm, msi, msix;		/* capabilities, 0: none */
-	uint8_t value[VIA_CONFIG_SIZE_EXPRESS]; /* under the config lock */
+	uint8_t *rom;				  /* owned */
+	struct via_device *dev;			  /* set before the first access */
+	unsigned int pm, msi, msix;		  /* capabilities, 0: none */
+	uint8_t initial[VIA_CONFIG_SIZE_EXPRESS]; /* as a program finds them */
+	uint8_t value[VIA_CONFIG_SIZE_EXPRESS];	  /* under the config lock */
 };
 
 /* --- The device's registers ------------------------------------------------ */
+
+/* MSI-X is enabled by arming it, and that can be seen. */
+static uint8_t live_byte(const struct image *image, unsigned int pos)
+{
+	bool enabled = image->msix && pos == image->msix + PCI_MSIX_CONTROL + 1 && image->dev &&
+		       via_device_irq_armed(image->dev, VIA_IRQ_MSIX);
+
+	return image->value[pos] | (enabled ? PCI_MSIX_CONTROL_ENABLE >> 8 : 0);
+}
 
 static int image_read(void *cookie, unsigned int pos, unsigned int width, uint32_t *ret_value)
 {
@@ -33,7 +44,7 @@ static int image_read(void *cookie, unsigned int pos, unsigned int width, uint32
 	uint32_t value = 0;
 
 	for (unsigned int i = 0; i < width; i++)
-		value |= (uint32_t)image->value[pos + i] << 8 * i;
+		value |= (uint32_t)live_byte(image, pos + i) << 8 * i;
 	*ret_value = value;
 	return 0;
 }
@@ -55,6 +66,7 @@ static int image_write(void *cookie, unsigned int pos, unsigned int width, uint3
 {
 	struct image *image = cookie;
 	const struct via_recording *rec = image->recording;
+	uint8_t raise = 0;
 
 	for (unsigned int i = 0; i < width; i++) {
 		unsigned int p = pos + i;
@@ -64,7 +76,11 @@ static int image_write(void *cookie, unsigned int pos, unsigned int width, uint3
 
 		image->value[p] = (uint8_t)((image->value[p] & ~bits) | (byte & bits));
 		image->value[p] &= (uint8_t) ~(byte & w1c);
+		if (rec->raise && p == rec->raise)
+			raise = byte;
 	}
+	for (unsigned int i = 0; raise && rec->w1c.size && i < sizeof(image->value); i++)
+		image->value[i] |= raise & rec->w1c.bytes[i];
 	return 0;
 }
 
@@ -79,7 +95,7 @@ static void clear_bits(uint8_t *p, unsigned int bits)
  */
 static void host_opens(struct image *image)
 {
-	uint8_t *value = image->value;
+	uint8_t *value = image->initial;
 
 	clear_bits(value + PCI_COMMAND, PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
 	/* A virtual function, whose ids are ones, always decodes. */
@@ -100,20 +116,41 @@ static void host_opens(struct image *image)
 static void image_init(void *cookie)
 {
 	struct image *image = cookie;
-	const struct via_recording_image *raw = via_recording_raw(image->recording);
 
-	memcpy(image->value, raw->bytes, sizeof(image->value));
-	if (raw == &image->recording->before)
-		host_opens(image);
+	memcpy(image->value, image->initial, sizeof(image->value));
 }
 
-/* The host saves and restores what it can; status went with the reset. */
+/* The host saves and restores what it can; status went with the reset, and what was found lost. */
 static void image_reset(void *cookie)
 {
 	struct image *image = cookie;
+	const struct via_recording *rec = image->recording;
 
-	for (unsigned int i = 0; image->recording->w1c.size && i < sizeof(image->value); i++)
-		image->value[i] &= (uint8_t)~image->recording->w1c.bytes[i];
+	for (unsigned int i = 0; i < sizeof(image->value); i++) {
+		uint8_t w1c = rec->w1c.size ? rec->w1c.bytes[i] : 0;
+
+		image->value[i] &= (uint8_t) ~(w1c | rec->lost[i]);
+		image->value[i] |= image->initial[i] & rec->lost[i];
+	}
+}
+
+/* What is written stays, as in an EEPROM. Behind its end: as regfile.c has it. */
+static int image_vpd(void *cookie, bool write, unsigned int address, uint8_t data[4])
+{
+	const struct image *image = cookie;
+	struct via_recording *rec = image->recording;
+
+	if (!rec->vpd_len)
+		return -ENODEV;
+	if (write && (address % 4 || address + 4 > rec->vpd_len))
+		return -EINVAL;
+	for (unsigned int i = 0; i < 4; i++) {
+		if (write)
+			rec->vpd[address + i] = data[i];
+		else
+			data[i] = address + i < rec->vpd_len ? rec->vpd[address + i] : 0;
+	}
+	return 0;
 }
 
 static const struct via_config_dev_ops registers = {
@@ -121,6 +158,7 @@ static const struct via_config_dev_ops registers = {
 	.write = image_write,
 	.init = image_init,
 	.reset = image_reset,
+	.vpd = image_vpd,
 };
 
 /* --- From the recording to a description ----------------------------------- */
@@ -287,6 +325,9 @@ static int image_new(struct via_recording *recording, struct via_error *err,
 		image_free(image);
 		return r;
 	}
+	memcpy(image->initial, via_recording_raw(recording)->bytes, sizeof(image->initial));
+	if (!recording->open.size)
+		host_opens(image);
 	image_init(image);
 	backing.config = (struct via_config_dev){
 		.ops = &registers,
@@ -297,7 +338,10 @@ static int image_new(struct via_recording *recording, struct via_error *err,
 	backing.told_reset = true;
 	backing.no_reset = !recording->can_reset;
 	backing.rom_bar = shadow_size(recording);
-	return via_device_new_on(&image->desc, &backing, &ops, image, err, ret_device);
+	r = via_device_new_on(&image->desc, &backing, &ops, image, err, ret_device);
+	if (!r)
+		image->dev = *ret_device;
+	return r;
 }
 
 static int create(const struct via_options *opts, struct via_error *err,

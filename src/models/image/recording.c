@@ -89,6 +89,64 @@ static int read_resource(struct reader *r, const char *line)
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "0a1b...": all of text, which is not empty, to bytes. */
+static int read_hex(struct reader *r, const char *text, uint8_t *bytes, size_t room,
+		    unsigned int *ret_n)
+{
+	unsigned int n = 0;
+
+	for (; *text; text += 2, n++) {
+		int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+
+		if (low < 0)
+			return BAD(r, "'%.20s' is no byte", text);
+		if (n == room)
+			return BAD(r, "more bytes than there is room for");
+		bytes[n] = (uint8_t)(high << 4 | low);
+	}
+	*ret_n = n;
+	return n ? 0 : BAD(r, "bytes are missing");
+}
+
+static int read_vpd(struct reader *r, const char *line)
+{
+	struct via_recording *rec = r->recording;
+	unsigned int n;
+	int ret = read_hex(r, line, rec->vpd + rec->vpd_len, sizeof(rec->vpd) - rec->vpd_len, &n);
+
+	if (!ret)
+		rec->vpd_len += n;
+	return ret;
+}
+
+static int read_lost(struct reader *r, const char *line)
+{
+	struct via_recording *rec = r->recording;
+	unsigned int n;
+	uint64_t at;
+
+	if (!take_hex(&line, &at) || *line != ' ' || at >= sizeof(rec->lost))
+		return BAD(r, "bits that a reset sets back have an offset below 1000 and bytes");
+	return read_hex(r, line + strspn(line, " "), rec->lost + at, sizeof(rec->lost) - at, &n);
+}
+
+static int read_raise(struct reader *r, const char *line)
+{
+	uint64_t at;
+
+	if (!take_hex(&line, &at) || *line || !at || at >= VIA_RECORDING_SIZE)
+		return BAD(r, "a byte that raises status bits is at an offset from 1 to fff");
+	r->recording->raise = (unsigned int)at;
+	return 0;
+}
+
 static int start_image(struct reader *r, struct via_recording_image *image, const char *rest)
 {
 	char *end;
@@ -144,6 +202,12 @@ static int read_line(struct reader *r, const char *line)
 	r->image = NULL;
 	if (starts_with(line, "resource", &rest))
 		return read_resource(r, rest);
+	if (starts_with(line, "vpd", &rest))
+		return read_vpd(r, rest);
+	if (starts_with(line, "lost", &rest))
+		return read_lost(r, rest);
+	if (starts_with(line, "raise", &rest))
+		return read_raise(r, rest);
 	if (starts_with(line, "device", &rest)) {
 		(void)snprintf(r->recording->device, sizeof(r->recording->device), "%s", rest);
 		return 0;

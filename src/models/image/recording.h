@@ -6,6 +6,12 @@
  *	device DDDD:BB:DD.F
  *	resource N START LAST FLAGS	BARs 0 to 5 and the ROM, as sysfs shows them, hex
  *	reset_method NAME...		nothing after it: the function cannot be reset
+ *	vpd BYTES			vital product data from its start, hex without blanks;
+ *				further lines go on where the one before ended
+ *	lost OFFSET BYTES		bits that a reset of the function sets back to what they
+ *				were when a program opened it, hex without blanks
+ *	raise OFFSET			of the byte that raises status bits: in all registers those
+ *				of dev_w1c at which what is written to it has ones
  *	NAME SIZE			of an image; then lines "OFFSET: BYTE..." of 32 bytes, hex;
  *					what is left out is zero
  *
@@ -23,6 +29,7 @@
 
 #define VIA_RECORDING_SIZE 4096u
 #define VIA_RECORDING_RESOURCES 7u
+#define VIA_RECORDING_VPD_SIZE 32768u
 
 /* Of a resource line: the bits of Linux's IORESOURCE_* that say what it is. */
 #define VIA_RESOURCE_ROM_SHADOW 0x00000002u /* a copy in memory that firmware made */
@@ -47,6 +54,10 @@ struct via_recording {
 	struct via_recording_resource resources[VIA_RECORDING_RESOURCES];
 	bool can_reset;
 	struct via_recording_image before, open, vfio, writable, w1c;
+	uint8_t lost[VIA_RECORDING_SIZE];
+	unsigned int raise; /* 0: none */
+	unsigned int vpd_len;
+	uint8_t vpd[VIA_RECORDING_VPD_SIZE];
 	/* What a VFIO program was told, line by line, as in the file. Owned. */
 	char **told;
 	size_t n_told;

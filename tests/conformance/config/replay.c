@@ -49,11 +49,7 @@ struct totals {
 
 /* The device's registers. */
 struct device {
-	const struct via_recording *rec;
-	uint8_t lost[VIA_CONFIG_SIZE_EXPRESS]; /* bits that a reset sets back */
-	unsigned int raise; /* byte whose writes raise status bits, 0: none */
-	uint8_t vpd[256];
-	unsigned int vpd_len;
+	struct via_recording *rec;
 	struct via_irqs *irqs;
 	unsigned int msix; /* capability, 0: none */
 	uint8_t value[VIA_CONFIG_SIZE_EXPRESS];
@@ -114,7 +110,7 @@ static int device_write(void *cookie, unsigned int pos, unsigned int width, uint
 
 		device->value[i] = (uint8_t)((device->value[i] & ~bits) | (byte & bits));
 		device->value[i] &= (uint8_t)~(byte & device->rec->w1c.bytes[i]);
-		raise = device->raise && i == device->raise ? byte : raise;
+		raise = device->rec->raise && i == device->rec->raise ? byte : raise;
 	}
 	for (unsigned int i = 0; raise && i < sizeof(device->value); i++)
 		device->value[i] |= raise & device->rec->w1c.bytes[i];
@@ -126,15 +122,15 @@ static int device_vpd(void *cookie, bool write, unsigned int address, uint8_t da
 {
 	struct device *device = cookie;
 
-	if (!device->vpd_len)
+	if (!device->rec->vpd_len)
 		return -ENODEV;
-	if (write && (address % 4 || address + 4 > device->vpd_len))
+	if (write && (address % 4 || address + 4 > device->rec->vpd_len))
 		return -EINVAL;
 	for (unsigned int i = 0; i < 4; i++) {
 		if (write)
-			device->vpd[address + i] = data[i];
+			device->rec->vpd[address + i] = data[i];
 		else
-			data[i] = address + i < device->vpd_len ? device->vpd[address + i] : 0;
+			data[i] = address + i < device->rec->vpd_len ? device->rec->vpd[address + i] : 0;
 	}
 	return 0;
 }
@@ -151,7 +147,7 @@ static void device_reset(void *cookie)
 	struct device *device = cookie;
 
 	for (unsigned int i = 0; i < sizeof(device->value); i++) {
-		uint8_t lost = device->lost[i];
+		uint8_t lost = device->rec->lost[i];
 
 		device->value[i] &= (uint8_t)~(device->rec->w1c.bytes[i] | lost);
 		device->value[i] |= device->rec->open.bytes[i] & lost;
@@ -184,41 +180,11 @@ static void describe_bars(const struct via_recording *rec, struct via_config_des
 	desc->rom_size = (uint32_t)rec->resources[6].size;
 }
 
-/* Of BYTES as many as there are and fit. Their number. */
-static unsigned int read_hex(const char *hex, uint8_t *bytes, size_t max)
-{
-	unsigned int n = 0;
-
-	while (n < max && sscanf(hex + 2 * n, "%2hhx", &bytes[n]) == 1)
-		n++;
-	return n;
-}
-
-/* "lost OFFSET BYTES", "raise OFFSET", "vpd BYTES" */
-static void read_behaviour(struct replay *p)
-{
-	for (size_t i = 0; i < p->rec->n_told; i++) {
-		const char *line = p->rec->told[i];
-		unsigned int pos;
-		int at = 0;
-
-		if (sscanf(line, "lost %x %n", &pos, &at) == 1 && at &&
-		    pos < sizeof(p->device.lost))
-			(void)read_hex(line + at, &p->device.lost[pos],
-				       sizeof(p->device.lost) - pos);
-		else if (sscanf(line, "raise %x", &pos) == 1)
-			p->device.raise = pos;
-		else if (!strncmp(line, "vpd ", 4))
-			p->device.vpd_len =
-				read_hex(line + 4, p->device.vpd, sizeof(p->device.vpd));
-	}
-}
-
 static void start(struct replay *p)
 {
 	static const struct via_config_ops no_ops = {0};
 	static const struct via_irqs_ops no_irqs_ops = {0};
-	const struct via_recording *rec = p->rec;
+	struct via_recording *rec = p->rec;
 	const uint8_t *raw = rec->open.bytes;
 	struct via_config_desc desc = {.flags = VIA_CONFIG_RAW_GAPS};
 	struct via_config_dev dev = {&device_ops, &p->device, rec->open.size, NULL};
@@ -226,7 +192,6 @@ static void start(struct replay *p)
 	uint8_t image[VIA_CONFIG_SIZE_EXPRESS];
 
 	p->device.rec = rec;
-	read_behaviour(p);
 	describe_bars(rec, &desc);
 	if (via_get_le16(raw + PCI_VENDOR_ID) == 0xffff) {
 		desc.flags |= VIA_CONFIG_VF;
