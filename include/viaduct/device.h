@@ -93,6 +93,15 @@ struct via_device_ops {
 	 */
 	void (*config_write)(struct via_device *dev, void *model, unsigned int pos,
 			     unsigned int size, uint32_t value);
+	/**
+	 * @config_read: what is read of a vendor-specific capability at @pos
+	 * of config space; @value is what its description and writes left
+	 * there. For registers that change by themselves. Tools look too, so
+	 * it must have no side effect. Bytes that are not of the capability's
+	 * body stay as they are
+	 */
+	uint32_t (*config_read)(struct via_device *dev, void *model, unsigned int pos,
+				unsigned int size, uint32_t value);
 	/** @reset: initial register state; stop DMA, cancel I/O in flight, put all leases */
 	void (*reset)(struct via_device *dev, void *model, enum via_reset kind);
 	/** @free: the device goes away; no callback runs afterwards */

@@ -80,11 +80,24 @@ static void vendor_written(void *cookie, unsigned int pos, unsigned int width, u
 	pthread_mutex_unlock(&dev->model_lock);
 }
 
+static uint32_t vendor_read(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
+{
+	struct via_device *dev = cookie;
+
+	if (!dev->ops->config_read)
+		return value;
+	pthread_mutex_lock(&dev->model_lock);
+	value = dev->ops->config_read(dev, dev->model, pos, width, value);
+	pthread_mutex_unlock(&dev->model_lock);
+	return value;
+}
+
 static const struct via_config_ops config_ops = {
 	.memory = set_memory,
 	.command = command_changed,
 	.power = power_changed,
 	.vendor = vendor_written,
+	.vendor_read = vendor_read,
 	.reset = reset_model,
 };
 

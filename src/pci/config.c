@@ -363,8 +363,7 @@ int via_config_new(const struct via_config_desc *desc, const struct via_config_o
 	r = via_regfile_new(desc, irqs, err, &regs);
 	if (r)
 		return r;
-	if (ops->vendor)
-		via_regfile_listen(regs, ops->vendor, cookie);
+	via_regfile_listen(regs, ops->vendor_read, ops->vendor, cookie);
 	via_regfile_dev(regs, &dev);
 	r = via_config_new_on(&dev, desc, ops, cookie, irqs, ret_config);
 	if (r) {

@@ -72,6 +72,12 @@ struct via_config_ops {
 	void (*power)(void *cookie, unsigned int old, unsigned int now);
 	/* A write to a vendor-specific capability, after its registers have changed. */
 	void (*vendor)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
+	/*
+	 * A read that touches a vendor-specific capability: value is what its
+	 * registers hold, the result is what is read of its body. Looked at by
+	 * others than the program too: it must not change anything.
+	 */
+	uint32_t (*vendor_read)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
 	/* Reset the model. Memory is off and bus mastering is off; both come back afterwards. */
 	void (*reset)(void *cookie, enum via_reset kind);
 };

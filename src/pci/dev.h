@@ -58,8 +58,13 @@ struct via_regfile;
  */
 int via_regfile_new(const struct via_config_desc *desc, struct via_irqs *irqs,
 		    struct via_error *err, struct via_regfile **ret_regs);
-/* Writes to vendor-specific registers, with the config lock held. Before the first access. */
+/*
+ * Reads and writes of vendor-specific registers, as struct via_config_ops has
+ * them; either may be NULL. With the config lock held. Before the first access.
+ */
 void via_regfile_listen(struct via_regfile *regs,
+			uint32_t (*look)(void *cookie, unsigned int pos, unsigned int width,
+					 uint32_t value),
 			void (*written)(void *cookie, unsigned int pos, unsigned int width,
 					uint32_t value),
 			void *cookie);

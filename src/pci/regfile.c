@@ -29,10 +29,15 @@ static uint8_t live_byte(const struct via_regfile *regs, unsigned int pos)
 static int regfile_read(void *cookie, unsigned int pos, unsigned int width, uint32_t *ret_value)
 {
 	const struct via_regfile *regs = cookie;
-	uint32_t value = 0;
+	uint32_t value = 0, theirs = 0;
 
-	for (unsigned int i = 0; i < width; i++)
+	for (unsigned int i = 0; i < width; i++) {
 		value |= (uint32_t)live_byte(regs, pos + i) << 8 * i;
+		theirs |= regs->listens[pos + i] ? 0xffu << 8 * i : 0;
+	}
+	if (theirs && regs->look)
+		value = (value & ~theirs) |
+			(regs->look(regs->cookie, pos, width, value) & theirs);
 	*ret_value = value;
 	return 0;
 }
@@ -136,10 +141,13 @@ void via_regfile_free(struct via_regfile *regs)
 }
 
 void via_regfile_listen(struct via_regfile *regs,
+			uint32_t (*look)(void *cookie, unsigned int pos, unsigned int width,
+					 uint32_t value),
 			void (*written)(void *cookie, unsigned int pos, unsigned int width,
 					uint32_t value),
 			void *cookie)
 {
+	regs->look = look;
 	regs->written = written;
 	regs->cookie = cookie;
 }

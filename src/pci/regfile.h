@@ -18,6 +18,7 @@ struct via_regfile {
 	uint8_t listens[VIA_CONFIG_SIZE_EXPRESS]; /* the model hears of writes to the byte */
 	bool show_all;
 	uint16_t shown[VIA_CONFIG_DWORDS]; /* length of the capability that starts here */
+	uint32_t (*look)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
 	void (*written)(void *cookie, unsigned int pos, unsigned int width, uint32_t value);
 	void *cookie;
 	uint32_t *power_data; /* owned; by the selector of the power budgeting capability */

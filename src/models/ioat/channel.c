@@ -40,6 +40,7 @@ void via_ioat_channel_fail(struct via_ioat *ioat, uint32_t errors, bool tell)
 {
 	halt(ioat);
 	ioat->chanerr |= errors;
+	ioat->chanerr_int |= errors;
 	if (tell) {
 		ioat->report |= errors;
 		kick(ioat);

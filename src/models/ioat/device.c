@@ -14,7 +14,7 @@ static void reset(struct via_device *dev, void *model, enum via_reset kind)
 
 	pthread_mutex_lock(&ioat->lock);
 	via_ioat_channel_reset(ioat);
-	ioat->chanerr = 0;
+	ioat->chanerr = ioat->chanerr_int = 0;
 	ioat->genctrl = 0;
 	ioat->master_int_en = ioat->msix_vector_control = false;
 	ioat->attnstatus = 0;
@@ -35,6 +35,8 @@ static const struct via_device_ops ops = {
 	.read = via_ioat_read,
 	.write = via_ioat_write,
 	.work = via_ioat_work,
+	.config_read = via_ioat_config_read,
+	.config_write = via_ioat_config_write,
 	.reset = reset,
 	.free = ioat_free,
 };
@@ -58,6 +60,8 @@ static const struct via_device_desc desc = {
 	},
 	.express = {.present = true, .integrated = true, .max_payload = 1},
 	.power_management = true,
+	.caps = via_ioat_caps,
+	.n_caps = IOAT_N_CAPS,
 	.flags = VIA_DEVICE_CONCURRENT,
 };
 

@@ -74,6 +74,7 @@ struct via_ioat {
 	uint64_t completed; /* descriptor */
 	uint64_t chainaddr, chancmp, cdar;
 	uint32_t chanerr, chanerrmsk;
+	uint32_t chanerr_int; /* in config space */
 	uint16_t dmacount;
 	uint16_t processed; /* of dmacount */
 
@@ -97,6 +98,14 @@ uint64_t via_ioat_read(struct via_device *dev, void *model, unsigned int bar, ui
 		       unsigned int size);
 void via_ioat_write(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
 		    unsigned int size, uint64_t value);
+
+/* config.c */
+#define IOAT_N_CAPS 1u
+extern const struct via_pci_cap via_ioat_caps[IOAT_N_CAPS];
+uint32_t via_ioat_config_read(struct via_device *dev, void *model, unsigned int pos,
+			      unsigned int size, uint32_t value);
+void via_ioat_config_write(struct via_device *dev, void *model, unsigned int pos,
+			   unsigned int size, uint32_t value);
 
 /* engine.c: the device's thread */
 void via_ioat_work(struct via_device *dev, void *model, uint64_t events);

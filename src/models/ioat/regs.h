@@ -86,6 +86,13 @@ enum ioat_state {
 #define IOAT_CHANERR_LENGTH 0x00800u
 #define IOAT_CHANERR_COMPLETION 0x01000u /* the completion cannot be written */
 
+#define IOAT_CHANERR_ALL 0x7ffffu	 /* the last is 18, a wrong DMACOUNT */
+
+/* In config space. */
+#define IOAT_PCI_DMAUNCERRSTS 0x148u /* errors of the engine itself */
+#define IOAT_PCI_CHANERR_INT 0x180u  /* the bits of CHANERR; write 1 to clear */
+#define IOAT_PCI_CHANERRMSK_INT 0x184u
+
 #define IOAT_DESC_ALIGN 64u
 
 /* A descriptor as it lies in memory. */

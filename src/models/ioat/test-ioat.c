@@ -92,25 +92,74 @@ static void test_in_use(void **test_state)
 	assert_int_equal(get(f, CHAN(IOAT_CHANCTRL), 2), 0);
 }
 
-/* The function as a driver finds it; what Linux looks at in extended space reads 0. */
+static uint32_t config_get(struct fixture *f, unsigned int pos, unsigned int size)
+{
+	uint8_t b[4] = {0};
+
+	assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, pos, b, size), size);
+	return via_get_le32(b);
+}
+
+static void config_put(struct fixture *f, unsigned int pos, unsigned int size, uint32_t value)
+{
+	uint8_t b[4];
+
+	via_put_le32(b, value);
+	assert_int_equal(via_device_region_write(f->dev, VIA_REGION_CONFIG, pos, b, size), size);
+}
+
+/* The function as a driver finds it, and the registers of extended space at rest. */
 static void test_config(void **test_state)
 {
 	struct fixture *f = *test_state;
-	uint8_t b[4];
 
 	assert_int_equal(via_device_config_size(f->dev), 4096);
-	assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, 0, b, 4), 4);
-	assert_int_equal(via_get_le32(b), 0x20218086);
-	assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, 8, b, 4), 4);
-	assert_int_equal(via_get_le32(b), 0x08800004);
-	for (unsigned int i = 0; i < 3; i++) {
-		const unsigned int regs[] = {0x148, 0x180, 0x184};
+	assert_int_equal(config_get(f, 0, 4), 0x20218086);
+	assert_int_equal(config_get(f, 8, 4), 0x08800004);
+	assert_int_equal(config_get(f, 0x100, 4), 0x0001000b);
+	assert_int_equal(config_get(f, 0x104, 4), 0x09000000);
+	/* Parity is never wrong; errors are not made by writing. */
+	config_put(f, IOAT_PCI_DMAUNCERRSTS, 4, UINT32_MAX);
+	assert_int_equal(config_get(f, IOAT_PCI_DMAUNCERRSTS, 4), 0);
+	config_put(f, IOAT_PCI_CHANERR_INT, 4, UINT32_MAX);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), 0);
+	config_put(f, IOAT_PCI_CHANERRMSK_INT, 4, UINT32_MAX);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERRMSK_INT, 4), 0x7ffff);
+	config_put(f, IOAT_PCI_CHANERRMSK_INT + 1, 1, 0x3e);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERRMSK_INT, 4), 0x73eff);
+}
 
-		via_put_le32(b, UINT32_MAX);
-		assert_int_equal(via_device_region_write(f->dev, VIA_REGION_CONFIG, regs[i], b, 4), 4);
-		assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, regs[i], b, 4), 4);
-		assert_int_equal(via_get_le32(b), 0);
-	}
+/* Errors are in both places, each of which is cleared alone, by the bits that are written. */
+static void test_chanerr_int(void **test_state)
+{
+	struct fixture *f = *test_state;
+	const uint32_t both = IOAT_CHANERR_CHAIN_ADDR | IOAT_CHANERR_LENGTH;
+
+	/* What is masked is there too: the mask is about telling. */
+	config_put(f, IOAT_PCI_CHANERRMSK_INT, 4, UINT32_MAX);
+	set_desc(f, 0, IOVA + SRC, IOVA + DST, 0, 0);
+	start(f, desc_iova(0), 1);
+	wait_state(f, IOAT_HALTED);
+	assert_int_equal(get(f, CHAN(IOAT_CHANERR), 4), IOAT_CHANERR_LENGTH);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), IOAT_CHANERR_LENGTH);
+	clear_errors(f);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), IOAT_CHANERR_LENGTH);
+	start(f, UNMAPPED, 1);
+	wait_state(f, IOAT_HALTED);
+	assert_int_equal(get(f, CHAN(IOAT_CHANERR), 4), IOAT_CHANERR_CHAIN_ADDR);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), both);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT + 1, 1), IOAT_CHANERR_LENGTH >> 8);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT + 2, 2), 0);
+	config_put(f, IOAT_PCI_CHANERR_INT + 2, 2, UINT16_MAX);
+	config_put(f, IOAT_PCI_CHANERR_INT, 1, (uint8_t)~IOAT_CHANERR_CHAIN_ADDR);
+	config_put(f, IOAT_PCI_CHANERR_INT + 1, 1, IOAT_CHANERR_LENGTH >> 8);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), IOAT_CHANERR_CHAIN_ADDR);
+	/* A reset of the channel leaves it to be asked, one of the function does not. */
+	reset_channel(f);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), IOAT_CHANERR_CHAIN_ADDR);
+	assert_int_equal(via_device_reset(f->dev), 0);
+	assert_int_equal(config_get(f, IOAT_PCI_CHANERR_INT, 4), 0);
+	assert_int_equal(get(f, CHAN(IOAT_CHANERR), 4), 0);
 }
 
 /* --- copying --- */
@@ -379,6 +428,7 @@ int main(void)
 		cmocka_unit_test(test_options),
 		TEST(test_in_use),
 		TEST(test_config),
+		TEST(test_chanerr_int),
 		TEST(test_copy),
 		TEST(test_completion),
 		TEST(test_chain),
