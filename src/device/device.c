@@ -314,6 +314,12 @@ int via_device_reset(struct via_device *dev)
 	return 0;
 }
 
+int via_device_bus_reset(struct via_device *dev)
+{
+	via_config_reset(dev->config, VIA_RESET_HOT);
+	return 0;
+}
+
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge)
 {
 	if (dev->backing.told_reset)

@@ -100,6 +100,8 @@ int via_device_set_irqs(struct via_device *dev, const struct via_set_irqs *set);
 
 /* VFIO_DEVICE_RESET. */
 int via_device_reset(struct via_device *dev);
+/* The same as part of a reset of its slot or bus (VFIO_DEVICE_PCI_HOT_RESET). */
+int via_device_bus_reset(struct via_device *dev);
 
 /* Where DMA goes; NULL detaches. */
 int via_device_attach(struct via_device *dev, struct via_ioas *ioas);

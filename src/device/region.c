@@ -56,19 +56,15 @@ int via_device_region_info(struct via_device *dev, unsigned int region,
  */
 static int enter(struct via_device *dev, bool gated)
 {
-	pthread_rwlock_rdlock(&dev->memory_lock);
-	if (!gated || dev->memory_on)
-		return 0;
-	pthread_rwlock_unlock(&dev->memory_lock);
-
-	/* Reading config space waits for the transaction that holds its lock. */
-	uint16_t command;
-	via_config_read(dev->config, 4, &command, sizeof(command));
-	pthread_rwlock_rdlock(&dev->memory_lock);
-	if (dev->memory_on)
-		return 0;
-	pthread_rwlock_unlock(&dev->memory_lock);
-	return -EIO;
+	for (;;) {
+		pthread_rwlock_rdlock(&dev->memory_lock);
+		if (!gated || dev->memory_on)
+			return 0;
+		pthread_rwlock_unlock(&dev->memory_lock);
+		/* Waits for the reset; when it should answer now the next one may have begun. */
+		if (!via_config_memory(dev->config))
+			return -EIO;
+	}
 }
 
 static void leave(struct via_device *dev)

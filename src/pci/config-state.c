@@ -169,3 +169,13 @@ void via_config_reset(struct via_config *config, enum via_reset kind)
 	wake_and_reset(config, kind);
 	pthread_mutex_unlock(&config->lock);
 }
+
+bool via_config_memory(struct via_config *config)
+{
+	bool memory;
+
+	pthread_mutex_lock(&config->lock);
+	memory = via_config_memory_accessible(config);
+	pthread_mutex_unlock(&config->lock);
+	return memory;
+}

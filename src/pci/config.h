@@ -125,6 +125,12 @@ const struct via_config_masks *via_config_masks_of(const struct via_config *conf
 /* The device's own registers, via_config_size() bytes. */
 void via_config_device_bytes(struct via_config *config, uint8_t *bytes);
 
+/*
+ * Does the function answer memory accesses, a reset apart? Waits for a transaction
+ * or reset that runs, so not with the device's or model's locks held.
+ */
+bool via_config_memory(struct via_config *config);
+
 /* Bus mastering is allowed right now: DMA and messages. Lock-free, any thread. */
 bool via_config_bus_master(const struct via_config *config);
 

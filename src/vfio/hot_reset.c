@@ -123,7 +123,7 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 	}
 	for (unsigned int i = 0; i < slot.n && !ret; i++) {
 		if (slot.functions[i]->n_open)
-			ret = via_device_reset(slot.functions[i]->dev);
+			ret = via_device_bus_reset(slot.functions[i]->dev);
 	}
 	pthread_mutex_unlock(&df->vfio->lock);
 	return ret;
