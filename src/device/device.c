@@ -296,6 +296,21 @@ void via_device_close(struct via_device *dev)
 	pthread_mutex_unlock(&dev->open_lock);
 }
 
+int via_device_emulate_msix(struct via_device *dev, bool on)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&dev->open_lock);
+	if (dev->opens) {
+		ret = -EBUSY;
+	} else {
+		dev->msix_emulated = on;
+		via_config_emulate_msix(dev->config, on);
+	}
+	pthread_mutex_unlock(&dev->open_lock);
+	return ret;
+}
+
 void via_device_on_close(struct via_device *dev,
 			 void (*fn)(void *cookie, struct via_device *dev, bool done), void *cookie)
 {

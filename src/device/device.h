@@ -39,6 +39,14 @@ int via_device_new_on(const struct via_device_desc *desc, const struct via_devic
 		      const struct via_device_ops *ops, void *model, struct via_error *err,
 		      struct via_device **ret_device);
 
+/*
+ * For transports whose clients do not emulate MSI-X themselves: the capability's Enable
+ * and Function Mask can be written, the table is read and written through the region
+ * too, and masks and Enable decide on what is sent (pci-config.md 3.7). Eventfds come
+ * by SET_IRQS as ever. Off by default. 0, or -EBUSY while it is open.
+ */
+int via_device_emulate_msix(struct via_device *dev, bool on);
+
 /* Does the function have a reset of its own, or one by a bridge above it? */
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge);
 

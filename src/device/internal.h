@@ -91,6 +91,7 @@ struct via_device {
 	struct via_dma *dma;
 	bool bus_master; /* config lock: Bus Master Enable as last told */
 	bool low_power;	 /* config lock: D1 to D3hot */
+	bool msix_emulated; /* constant while open */
 	struct via_bar bars[VIA_PCI_BARS];
 	uint32_t rom_size; /* constant; 0: none */
 

@@ -87,6 +87,15 @@ static void msi_written(struct via_config *config, unsigned int cap, unsigned in
 		via_irqs_set_msi_mask(config->irqs, via_get_le32(config->virt + cap + mask));
 }
 
+static void msix_written(struct via_config *config, unsigned int cap)
+{
+	unsigned int control = via_get_le16(config->virt + cap + PCI_MSIX_CONTROL);
+
+	if (config->flags & VIA_CONFIG_MSIX_EMULATED)
+		via_irqs_msix_control(config->irqs, control & PCI_MSIX_CONTROL_ENABLE,
+				      control & PCI_MSIX_CONTROL_FUNCTION_MASK);
+}
+
 /*
  * 3.6: payload size stays virtual; the read request size reaches the device,
  * never below its payload size, unless the field means more than 4096 bytes.
@@ -211,6 +220,8 @@ void via_config_after_write(struct via_config *config, const struct via_config_o
 		via_config_request_power(config, value & PCI_PM_CSR_STATE);
 	else if (cap == config->masks.msi)
 		msi_written(config, cap, pos - cap, width);
+	else if (cap == config->masks.msix)
+		msix_written(config, cap);
 	else if (cap == config->masks.express)
 		express_written(config, cap, old_express_control);
 	else if (cap == config->masks.af)

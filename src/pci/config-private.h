@@ -18,7 +18,7 @@ struct via_config {
 	/* Constant after via_config_new_on(). */
 	struct via_config_dev dev;
 	struct via_regfile *regs; /* owned; NULL over somebody else's registers */
-	unsigned int flags;	  /* enum via_config_flags */
+	unsigned int flags;	  /* enum via_config_flags; MSIX_EMULATED: constant while open */
 	uint16_t vendor, device;  /* of a virtual function */
 	struct via_config_bar bars[VIA_PCI_BARS];
 	uint32_t rom_size;

@@ -242,6 +242,19 @@ static void build_vf(struct via_config *config)
 	via_put_le16(command, via_get_le16(command) | PCI_COMMAND_MEMORY);
 }
 
+/* 3.7, the optional mode. */
+static void build_msix(struct via_config *config)
+{
+	const uint8_t bits = (PCI_MSIX_CONTROL_ENABLE | PCI_MSIX_CONTROL_FUNCTION_MASK) >> 8;
+	unsigned int pos = config->masks.msix + PCI_MSIX_CONTROL + 1;
+
+	if (!config->masks.msix)
+		return;
+	config->masks.virt[pos] |= bits;
+	config->masks.write[pos] |= bits;
+	config->virt[pos] &= (uint8_t)~bits;
+}
+
 /* Fresh device registers, virtual store and masks. Nobody is told. */
 static void build(struct via_config *config)
 {
@@ -259,6 +272,8 @@ static void build(struct via_config *config)
 		(void)via_config_dev_update(config, PCI_COMMAND, 2, PCI_COMMAND_MASTER, 0);
 	if (config->flags & VIA_CONFIG_VF)
 		build_vf(config);
+	if (config->flags & VIA_CONFIG_MSIX_EMULATED)
+		build_msix(config);
 	if (config->flags & VIA_CONFIG_RESTORE_BARS)
 		via_config_save_bars(config);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
@@ -268,6 +283,16 @@ static void build(struct via_config *config)
 	}
 	via_config_mask_rom_bar(config);
 	publish_all(config);
+}
+
+void via_config_emulate_msix(struct via_config *config, bool on)
+{
+	pthread_mutex_lock(&config->lock);
+	config->flags &= ~(unsigned int)VIA_CONFIG_MSIX_EMULATED;
+	config->flags |= on ? VIA_CONFIG_MSIX_EMULATED : 0;
+	via_irqs_emulate_msix(config->irqs, on);
+	build(config);
+	pthread_mutex_unlock(&config->lock);
 }
 
 void via_config_open(struct via_config *config)

@@ -40,6 +40,8 @@ enum via_config_flags {
 	VIA_CONFIG_VF = 1u << 2,
 	/* Capabilities of the description that vfio-pci hides are shown. */
 	VIA_CONFIG_SHOW_ALL = 1u << 3,
+	/* MSI-X Enable and Function Mask are the program's (3.7): via_config_emulate_msix(). */
+	VIA_CONFIG_MSIX_EMULATED = 1u << 4,
 };
 
 struct via_config_desc {
@@ -106,6 +108,13 @@ void via_config_open(struct via_config *config);
 void via_config_close(struct via_config *config);
 /* Any other reset of the function: D0, registers as pci-config.md 6.5 says. */
 void via_config_reset(struct via_config *config, enum via_reset kind);
+
+/*
+ * For programs that leave MSI-X to the function, as they would to hardware: Enable and
+ * Function Mask can be written and decide, with the masks in the table, on what
+ * is sent. While it is not open.
+ */
+void via_config_emulate_msix(struct via_config *config, bool on);
 
 size_t via_config_size(const struct via_config *config);
 

@@ -55,6 +55,7 @@ struct via_irqs {
 
 	struct via_msix_entry *table; /* desc.msix entries */
 	bool function_mask;
+	bool msix_emulated, msix_enable; /* the latter counts with the former */
 
 	int err, req; /* eventfds or -1 */
 };

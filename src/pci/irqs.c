@@ -109,7 +109,7 @@ static void set_pending(struct via_irqs *irqs, unsigned int vector, bool pending
 static bool has_vector(const struct via_irqs *irqs, unsigned int vector)
 {
 	if (atomic_load(&irqs->armed) == VIA_IRQ_MSIX)
-		return vector < irqs->desc.msix;
+		return vector < irqs->desc.msix && (!irqs->msix_emulated || irqs->msix_enable);
 	return atomic_load(&irqs->armed) == VIA_IRQ_MSI && irqs->msi_enable &&
 	       vector < irqs->msi_granted;
 }
@@ -234,6 +234,22 @@ void via_irqs_msix_function_mask(struct via_irqs *irqs, bool masked)
 {
 	pthread_mutex_lock(&irqs->lock);
 	irqs->function_mask = masked;
+	via_irqs_replay_all(irqs);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+void via_irqs_emulate_msix(struct via_irqs *irqs, bool on)
+{
+	pthread_mutex_lock(&irqs->lock);
+	irqs->msix_emulated = on;
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+void via_irqs_msix_control(struct via_irqs *irqs, bool enable, bool function_mask)
+{
+	pthread_mutex_lock(&irqs->lock);
+	irqs->msix_enable = enable;
+	irqs->function_mask = function_mask;
 	via_irqs_replay_all(irqs);
 	pthread_mutex_unlock(&irqs->lock);
 }

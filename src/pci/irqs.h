@@ -124,6 +124,13 @@ void via_irqs_set_power(struct via_irqs *irqs, unsigned int state);
 void via_irqs_msi_control(struct via_irqs *irqs, bool enable, unsigned int mme);
 /* The device's own Function Mask. */
 void via_irqs_msix_function_mask(struct via_irqs *irqs, bool masked);
+/*
+ * The program leaves MSI-X to the function: messages want its Enable, and its
+ * masks in the table are its own. While nothing is armed.
+ */
+void via_irqs_emulate_msix(struct via_irqs *irqs, bool on);
+/* The program's Enable and Function Mask then. */
+void via_irqs_msix_control(struct via_irqs *irqs, bool enable, bool function_mask);
 /* MSI Mask and Pending registers. */
 void via_irqs_set_msi_mask(struct via_irqs *irqs, uint32_t mask);
 uint32_t via_irqs_msi_pending(struct via_irqs *irqs);

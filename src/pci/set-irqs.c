@@ -189,8 +189,8 @@ static void connect_vector(struct via_irqs *irqs, unsigned int vector, int fd)
 	pthread_mutex_lock(&irqs->lock);
 	old = irqs->vectors[vector];
 	irqs->vectors[vector] = fd;
-	/* The host's handler owns the entry's mask bit, as a kernel's does. */
-	if (atomic_load(&irqs->armed) == VIA_IRQ_MSIX)
+	/* The host's handler owns the entry's mask bit, as a kernel's does, unless the program's does. */
+	if (atomic_load(&irqs->armed) == VIA_IRQ_MSIX && !irqs->msix_emulated)
 		irqs->table[vector].masked = fd < 0;
 	via_irqs_replay(irqs, vector);
 	pthread_mutex_unlock(&irqs->lock);
@@ -430,7 +430,7 @@ void via_irqs_release(struct via_irqs *irqs, bool all)
 	pthread_mutex_lock(&irqs->lock);
 	atomic_store(&irqs->msi_qmax, 0);
 	irqs->msi_mask = 0;
-	irqs->function_mask = false;
+	irqs->function_mask = irqs->msix_enable = false;
 	for (unsigned int i = 0; i < irqs->desc.msix; i++)
 		irqs->table[i] = (struct via_msix_entry){.masked = true};
 	pthread_mutex_unlock(&irqs->lock);
