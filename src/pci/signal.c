@@ -2,6 +2,7 @@
 #include "pci/signal.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,10 +16,53 @@ struct ring {
 };
 #define RING_MAGIC 0xa10a10a1u
 
+/*
+ * The kernel destroys a context only after a grace period, tens of milliseconds
+ * that whoever frees a device would wait. So some are kept for the next device.
+ */
+#define MAX_IDLE 64u
+static struct {
+	pthread_mutex_t lock;
+	pid_t owner;	/* lock; contexts belong to this process, not to a child that it forks */
+	unsigned int n; /* lock */
+	aio_context_t idle[MAX_IDLE]; /* lock */
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static aio_context_t take_idle(pid_t self)
+{
+	aio_context_t context = 0;
+
+	pthread_mutex_lock(&kept.lock);
+	if (kept.owner != self) {
+		kept.owner = self;
+		kept.n = 0;
+	}
+	if (kept.n)
+		context = kept.idle[--kept.n];
+	pthread_mutex_unlock(&kept.lock);
+	return context;
+}
+
+static bool keep_idle(aio_context_t context, pid_t self)
+{
+	bool keep;
+
+	pthread_mutex_lock(&kept.lock);
+	keep = kept.owner == self && kept.n < MAX_IDLE;
+	if (keep)
+		kept.idle[kept.n++] = context;
+	pthread_mutex_unlock(&kept.lock);
+	return keep;
+}
+
 void via_signaller_init(struct via_signaller *signaller)
 {
-	*signaller = (struct via_signaller){.source = memfd_create("signal", MFD_CLOEXEC)};
+	*signaller = (struct via_signaller){.source = memfd_create("signal", MFD_CLOEXEC),
+					    .owner = getpid()};
 	if (signaller->source < 0)
+		return;
+	signaller->context = take_idle(signaller->owner);
+	if (signaller->context)
 		return;
 	if (syscall(SYS_io_setup, 1, &signaller->context))
 		signaller->context = 0;
@@ -28,7 +72,9 @@ void via_signaller_init(struct via_signaller *signaller)
 
 void via_signaller_deinit(struct via_signaller *signaller)
 {
-	if (signaller->context)
+	pid_t self = getpid();
+
+	if (signaller->context && signaller->owner == self && !keep_idle(signaller->context, self))
 		(void)syscall(SYS_io_destroy, signaller->context);
 	if (signaller->source >= 0)
 		close(signaller->source);

@@ -13,10 +13,12 @@
 #define VIA_PCI_SIGNAL_H
 
 #include <linux/aio_abi.h>
+#include <sys/types.h>
 
 struct via_signaller {
 	aio_context_t context; /* 0: not to be had */
 	int source;	       /* what is read: an empty memfd */
+	pid_t owner;	       /* the process that the context belongs to */
 };
 
 /* Cannot fail. */

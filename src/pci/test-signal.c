@@ -11,10 +11,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* By the context, with no way out. */
+static bool signal_works(struct via_signaller *signaller, int fd)
+{
+	struct iocb nothing = {
+		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_fildes = (uint32_t)signaller->source,
+	};
+	struct iocb *list[] = {&nothing};
+	struct io_event event;
+	uint64_t n = 0;
+
+	via_signaller_signal(signaller, fd);
+	return read(fd, &n, sizeof(n)) == sizeof(n) && n == 1 &&
+	       syscall(SYS_io_submit, signaller->context, 1, list) == 1 &&
+	       syscall(SYS_io_getevents, signaller->context, 1, 1, &event, NULL) == 1;
+}
 
 /* Both ways: with asynchronous I/O, and without. */
 static void start(struct via_signaller *signaller, int way)
@@ -132,6 +150,43 @@ static void test_forked_child(void **state)
 	close(fd);
 }
 
+/* A context outlives its signaller and serves the next, but none in a forked child. */
+static void test_contexts_are_kept(void **state)
+{
+	int fd = eventfd(0, 0), status;
+	struct via_signaller signaller, second;
+	aio_context_t first;
+	pid_t pid;
+
+	via_signaller_init(&signaller);
+	first = signaller.context;
+	if (!first) {
+		close(fd);
+		skip();
+	}
+	via_signaller_init(&second);
+	assert_true(second.context != first);
+	via_signaller_deinit(&signaller);
+	pid = fork();
+	if (!pid) {
+		via_signaller_init(&signaller);
+		/* The parent's is refused: only one of its own can be used. */
+		status = !signaller.context ||
+			 !signal_works(&signaller, fd);
+		via_signaller_deinit(&signaller);
+		via_signaller_deinit(&second);
+		_exit(status);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	via_signaller_init(&signaller);
+	assert_true(signaller.context == first);
+	assert_true(signal_works(&signaller, fd) && signal_works(&second, fd));
+	via_signaller_deinit(&signaller);
+	via_signaller_deinit(&second);
+	close(fd);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -139,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_full_counter),
 		cmocka_unit_test(test_hostile_filler),
 		cmocka_unit_test(test_forked_child),
+		cmocka_unit_test(test_contexts_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
