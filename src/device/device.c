@@ -329,10 +329,13 @@ int via_device_reset(struct via_device *dev)
 	return 0;
 }
 
-int via_device_bus_reset(struct via_device *dev)
+void via_devices_bus_reset(struct via_device *const *devs, unsigned int n)
 {
-	via_config_reset(dev->config, VIA_RESET_HOT);
-	return 0;
+	struct via_config *configs[VIA_SLOT_FUNCTIONS];
+
+	for (unsigned int i = 0; i < n; i++)
+		configs[i] = devs[i]->config;
+	via_config_reset_together(configs, n, VIA_RESET_HOT);
 }
 
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge)

@@ -108,8 +108,13 @@ int via_device_set_irqs(struct via_device *dev, const struct via_set_irqs *set);
 
 /* VFIO_DEVICE_RESET. */
 int via_device_reset(struct via_device *dev);
-/* The same as part of a reset of its slot or bus (VFIO_DEVICE_PCI_HOT_RESET). */
-int via_device_bus_reset(struct via_device *dev);
+/* Functions that a slot can have. */
+#define VIA_SLOT_FUNCTIONS 8u
+/*
+ * VFIO_DEVICE_PCI_HOT_RESET: the functions of a slot, each once, by address. No BAR
+ * of any can be reached before all have been reset.
+ */
+void via_devices_bus_reset(struct via_device *const *devs, unsigned int n);
 
 /* Where DMA goes; NULL detaches. */
 int via_device_attach(struct via_device *dev, struct via_ioas *ioas);

@@ -31,6 +31,7 @@ struct via_config {
 	struct via_config_masks masks;	       /* changed by build() only */
 	bool open;
 	bool memory;				/* as last told by ops->memory */
+	bool held;				/* no memory until all of a slot have been reset */
 	unsigned int power;			/* D-state */
 	uint32_t saved_bars[VIA_PCI_BARS + 1];	/* the device's at open, the ROM's last */
 	uint8_t saved[VIA_CONFIG_SIZE_EXPRESS]; /* the device's when it went to D3hot */

@@ -6,6 +6,7 @@
 
 void via_config_tell_memory(struct via_config *config, bool on)
 {
+	on = on && !config->held;
 	if (config->memory == on)
 		return;
 	config->memory = on;
@@ -168,6 +169,23 @@ void via_config_reset(struct via_config *config, enum via_reset kind)
 	pthread_mutex_lock(&config->lock);
 	wake_and_reset(config, kind);
 	pthread_mutex_unlock(&config->lock);
+}
+
+void via_config_reset_together(struct via_config *const *configs, unsigned int n,
+			       enum via_reset kind)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		pthread_mutex_lock(&configs[i]->lock);
+		configs[i]->held = true;
+		via_config_tell_memory(configs[i], false);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		wake_and_reset(configs[i], kind);
+	for (unsigned int i = 0; i < n; i++) {
+		configs[i]->held = false;
+		via_config_tell_memory(configs[i], via_config_memory_accessible(configs[i]));
+		pthread_mutex_unlock(&configs[i]->lock);
+	}
 }
 
 bool via_config_memory(struct via_config *config)

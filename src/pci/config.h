@@ -108,6 +108,13 @@ void via_config_open(struct via_config *config);
 void via_config_close(struct via_config *config);
 /* Any other reset of the function: D0, registers as pci-config.md 6.5 says. */
 void via_config_reset(struct via_config *config, enum via_reset kind);
+/*
+ * The same for functions that share what is reset: none of them answers memory
+ * accesses before all have been. Their config locks are taken in this order, which
+ * has to be the same whoever calls.
+ */
+void via_config_reset_together(struct via_config *const *configs, unsigned int n,
+			       enum via_reset kind);
 
 /*
  * For programs that leave MSI-X to the function, as they would to hardware: Enable and

@@ -8,11 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Functions in a slot. */
-#define SLOT_MAX 8
-
 struct slot {
-	struct via_placed *functions[SLOT_MAX];
+	struct via_placed *functions[VIA_SLOT_FUNCTIONS];
 	unsigned int n;
 };
 
@@ -29,7 +26,7 @@ static int find_slot(const struct via_device_file *df, struct slot *ret_slot)
 		const struct via_pci_addr *a = &vfio->devices[i]->addr;
 
 		if (a->segment == addr->segment && a->bus == addr->bus &&
-		    a->device == addr->device && ret_slot->n < SLOT_MAX)
+		    a->device == addr->device && ret_slot->n < VIA_SLOT_FUNCTIONS)
 			ret_slot->functions[ret_slot->n++] = vfio->devices[i];
 	}
 	return 0;
@@ -38,7 +35,7 @@ static int find_slot(const struct via_device_file *df, struct slot *ret_slot)
 long via_device_get_hot_reset_info(struct via_device_file *df, struct via_caller *caller,
 				   uint64_t arg)
 {
-	struct via_vfio_pci_dependent_device entries[SLOT_MAX];
+	struct via_vfio_pci_dependent_device entries[VIA_SLOT_FUNCTIONS];
 	struct via_vfio_pci_hot_reset_info info;
 	struct slot slot;
 	size_t room;
@@ -112,6 +109,8 @@ static bool covered(const struct via_placed *placed, struct via_file *const *fil
  */
 static int reset_slot(struct via_device_file *df, struct via_file *const *files, unsigned int n)
 {
+	struct via_device *open[VIA_SLOT_FUNCTIONS];
+	unsigned int n_open = 0;
 	struct slot slot;
 	int ret;
 
@@ -121,10 +120,12 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 		if (!covered(slot.functions[i], files, n))
 			ret = -EINVAL;
 	}
-	for (unsigned int i = 0; i < slot.n && !ret; i++) {
+	for (unsigned int i = 0; i < slot.n; i++) {
 		if (slot.functions[i]->n_open)
-			ret = via_device_bus_reset(slot.functions[i]->dev);
+			open[n_open++] = slot.functions[i]->dev;
 	}
+	if (!ret)
+		via_devices_bus_reset(open, n_open);
 	pthread_mutex_unlock(&df->vfio->lock);
 	return ret;
 }
@@ -132,8 +133,8 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller, uint64_t arg)
 {
 	struct via_vfio_pci_hot_reset reset;
-	struct via_file *files[SLOT_MAX];
-	int32_t fds[SLOT_MAX];
+	struct via_file *files[VIA_SLOT_FUNCTIONS];
+	int32_t fds[VIA_SLOT_FUNCTIONS];
 	struct slot slot;
 	int ret;
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +25,11 @@
 struct function {
 	unsigned int kinds; /* bits 1 << enum via_reset, since the last look */
 	uint32_t value;	    /* any register */
+	struct machine *machine;
+	unsigned int reachable; /* BARs of functions that could be reached during the last reset */
 };
+
+static unsigned int mapped_now(const struct machine *m);
 
 static uint64_t function_read(struct via_device *dev, void *model, unsigned int bar,
 			      uint64_t offset, unsigned int size)
@@ -48,6 +53,7 @@ static void function_reset(struct via_device *dev, void *model, enum via_reset k
 
 	f->kinds |= 1u << kind;
 	f->value = 0;
+	f->reachable = mapped_now(f->machine);
 }
 
 static const struct via_device_desc desc = {
@@ -71,8 +77,27 @@ struct machine {
 	struct via_vfio *vfio;
 	struct function *functions[N_FUNCTIONS];
 	int container, group, third, other, pipe[2];
-	uint8_t *end; /* of memory that can be reached */
+	uint8_t *end;			      /* of memory that can be reached */
+	struct via_device *devs[N_FUNCTIONS]; /* NULL: not there */
 };
+
+/* A BAR whose mappings are revoked is a file of no bytes. */
+static unsigned int mapped_now(const struct machine *m)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < N_FUNCTIONS; i++) {
+		struct via_region_map map;
+		struct stat st;
+
+		if (!m->devs[i])
+			continue;
+		assert_int_equal(via_device_region_map(m->devs[i], 0, &map), 0);
+		assert_int_equal(fstat(map.fd, &st), 0);
+		n += st.st_size != 0;
+	}
+	return n;
+}
 
 static int node(struct machine *m, const char *name)
 {
@@ -100,9 +125,11 @@ static void add(struct machine *m, unsigned int i, int group)
 
 	m->functions[i] = calloc(1, sizeof(struct function));
 	assert_non_null(m->functions[i]);
+	m->functions[i]->machine = m;
 	assert_int_equal(via_pci_addr_parse(names[i], &addr), 0);
 	assert_int_equal(via_device_new(&desc, &ops, m->functions[i], NULL, &dev), 0);
 	assert_int_equal(via_vfio_add(m->vfio, dev, &addr, group, NULL), 0);
+	m->devs[i] = dev;
 }
 
 /* A function more in the slot, of another group. */
@@ -366,8 +393,15 @@ static void test_hot_reset_of_all(void **state)
 		0);
 	assert_int_equal(events(event), 1);
 
-	/* One that sleeps wakes. */
+	/* None can be reached before all have been reset. */
 	put(m, b, CONFIG + 4, 2, 2);
+	assert_int_equal(mapped_now(m), 2);
+	assert_int_equal(hot_reset(m, a, 16, 0, 1, m->group, -1), 0);
+	assert_int_equal(m->functions[0]->reachable, 0);
+	assert_int_equal(m->functions[1]->reachable, 0);
+	assert_int_equal(mapped_now(m), 2);
+
+	/* One that sleeps wakes. */
 	put(m, b, CONFIG + 0x44, 3, 2);
 	assert_int_equal(get(m, b, 0, &value, 4), -EIO);
 	assert_int_equal(hot_reset(m, a, 16, 0, 1, m->group, -1), 0);
