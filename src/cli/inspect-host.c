@@ -133,7 +133,7 @@ static int write_recording(FILE *out, const char *sysfs, struct inspect_host *ho
 	}
 	close(fd);
 	n = read_attribute(sysfs, host->address, "config", bytes, sizeof(host->bytes));
-	if (n < 0 || n < (int)HEADER_SIZE)
+	if (n < (int)HEADER_SIZE)
 		return via_error_set(err, n < 0 ? n : -EIO,
 				     "%s: its config space cannot be read: %s", host->address,
 				     n < 0 ? strerror(-n) : "not even the header is there");

@@ -96,11 +96,10 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* "0a1b...": all of text, which is not empty, to bytes. */
-static int read_hex(struct reader *r, const char *text, uint8_t *bytes, size_t room,
-		    unsigned int *ret_n)
+/* "0a1b...": all of text, which is not empty, to bytes. How many, or -EINVAL. */
+static int read_hex(struct reader *r, const char *text, uint8_t *bytes, size_t room)
 {
-	unsigned int n = 0;
+	size_t n = 0;
 
 	for (; *text; text += 2, n++) {
 		int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
@@ -111,30 +110,30 @@ static int read_hex(struct reader *r, const char *text, uint8_t *bytes, size_t r
 			return BAD(r, "more bytes than there is room for");
 		bytes[n] = (uint8_t)(high << 4 | low);
 	}
-	*ret_n = n;
-	return n ? 0 : BAD(r, "bytes are missing");
+	return n ? (int)n : BAD(r, "bytes are missing");
 }
 
 static int read_vpd(struct reader *r, const char *line)
 {
 	struct via_recording *rec = r->recording;
-	unsigned int n;
-	int ret = read_hex(r, line, rec->vpd + rec->vpd_len, sizeof(rec->vpd) - rec->vpd_len, &n);
+	int n = read_hex(r, line, rec->vpd + rec->vpd_len, sizeof(rec->vpd) - rec->vpd_len);
 
-	if (!ret)
-		rec->vpd_len += n;
-	return ret;
+	if (n < 0)
+		return n;
+	rec->vpd_len += (unsigned int)n;
+	return 0;
 }
 
 static int read_lost(struct reader *r, const char *line)
 {
 	struct via_recording *rec = r->recording;
-	unsigned int n;
 	uint64_t at;
+	int n;
 
 	if (!take_hex(&line, &at) || *line != ' ' || at >= sizeof(rec->lost))
 		return BAD(r, "bits that a reset sets back have an offset below 1000 and bytes");
-	return read_hex(r, line + strspn(line, " "), rec->lost + at, sizeof(rec->lost) - at, &n);
+	n = read_hex(r, line + strspn(line, " "), rec->lost + at, sizeof(rec->lost) - at);
+	return n < 0 ? n : 0;
 }
 
 static int read_raise(struct reader *r, const char *line)
