@@ -128,7 +128,8 @@ static uint64_t table_run(const struct via_bar *bar, uint64_t offset, uint64_t l
 	uint64_t end = start + via_msix_table_size(msix->vectors);
 
 	*ret_hidden = false;
-	if (!msix->vectors || bar->dev->msix_emulated || msix->table_bar != bar->index || offset >= end)
+	if (!msix->vectors || bar->dev->msix_emulated || msix->table_bar != bar->index ||
+	    offset >= end)
 		return len;
 	*ret_hidden = offset >= start;
 	end = *ret_hidden ? end : start;

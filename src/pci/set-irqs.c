@@ -189,7 +189,7 @@ static void connect_vector(struct via_irqs *irqs, unsigned int vector, int fd)
 	pthread_mutex_lock(&irqs->lock);
 	old = irqs->vectors[vector];
 	irqs->vectors[vector] = fd;
-	/* The host's handler owns the entry's mask bit, as a kernel's does, unless the program's does. */
+	/* The host's handler owns the entry's mask bit, as a kernel's does, or the program. */
 	if (atomic_load(&irqs->armed) == VIA_IRQ_MSIX && !irqs->msix_emulated)
 		irqs->table[vector].masked = fd < 0;
 	via_irqs_replay(irqs, vector);
