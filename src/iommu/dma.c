@@ -4,6 +4,7 @@
 
 #include "base/epoch.h"
 #include "base/log.h"
+#include "iommu/dma_log.h"
 #include "iommu/ioas.h"
 #include "memory/guard.h"
 
@@ -38,6 +39,7 @@ struct cached {
 struct via_dma {
 	struct via_ioas *ioas; /* atomic: read in a section; a reference */
 	bool enabled;	       /* atomic */
+	struct via_dma_log *log; /* atomic: read in a section; a reference. NULL: not logged */
 	struct cached cache[1 << CACHE_BITS];
 	struct via_dma_stats stats; /* atomic, each */
 	uint64_t log_window;	    /* atomic: second in which it began */
@@ -69,6 +71,7 @@ void via_dma_free(struct via_dma *dma)
 	if (!dma)
 		return;
 	(void)via_dma_attach(dma, NULL);
+	via_dma_log_put(dma->log);
 	pthread_mutex_destroy(&dma->attach_lock);
 	free(dma->name);
 	free(dma);
@@ -117,6 +120,55 @@ int via_dma_attach(struct via_dma *dma, struct via_ioas *ioas)
 void via_dma_enable(struct via_dma *dma, bool on)
 {
 	__atomic_store_n(&dma->enabled, on, __ATOMIC_RELEASE);
+}
+
+int via_dma_log_start(struct via_dma *dma, struct via_dma_log *log)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&dma->attach_lock);
+	if (__atomic_load_n(&dma->log, __ATOMIC_RELAXED))
+		ret = -EINVAL;
+	else
+		__atomic_store_n(&dma->log, via_dma_log_get(log), __ATOMIC_RELEASE);
+	/* A write that has not seen the log is over then. */
+	if (!ret)
+		(void)via_epoch_synchronize();
+	pthread_mutex_unlock(&dma->attach_lock);
+	return ret;
+}
+
+void via_dma_log_stop(struct via_dma *dma)
+{
+	struct via_dma_log *log;
+
+	pthread_mutex_lock(&dma->attach_lock);
+	log = __atomic_exchange_n(&dma->log, NULL, __ATOMIC_ACQ_REL);
+	if (log)
+		(void)via_epoch_synchronize();
+	pthread_mutex_unlock(&dma->attach_lock);
+	via_dma_log_put(log);
+}
+
+struct via_dma_log *via_dma_log_of(struct via_dma *dma)
+{
+	struct via_dma_log *log;
+
+	pthread_mutex_lock(&dma->attach_lock);
+	log = __atomic_load_n(&dma->log, __ATOMIC_RELAXED);
+	if (log)
+		via_dma_log_get(log);
+	pthread_mutex_unlock(&dma->attach_lock);
+	return log;
+}
+
+/* The device has written, or may have. In the section of the write. */
+static inline void mark_written(struct via_dma *dma, via_iova_t iova, uint64_t len)
+{
+	struct via_dma_log *log = __atomic_load_n(&dma->log, __ATOMIC_ACQUIRE);
+
+	if (__builtin_expect(log != NULL, 0))
+		via_dma_log_mark(log, iova, len);
 }
 
 static struct cached *cache_slot(struct via_dma *dma, via_iova_t iova)
@@ -258,16 +310,20 @@ static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, b
 			enum via_dma_fault *why)
 {
 	struct via_store_run runs[SECTION_RUNS];
+	via_iova_t iovas[SECTION_RUNS];
 	struct via_ioas *ioas = attached(dma, why);
 	uint64_t limit = SECTION_BATCH, bytes = 0;
-	size_t n = 0;
 	struct iovec iov;
+	size_t n = 0;
+	int failed;
 
 	if (!ioas)
 		return -1;
 	while (walk->n_segs && n < SECTION_RUNS && bytes < limit) {
-		const struct via_ioas_area *area =
-			walk_next(dma, ioas, walk, write ? VIA_PROT_WRITE : VIA_PROT_READ,
+		const struct via_ioas_area *area;
+
+		iovas[n] = walk->segs->iova + walk->done;
+		area = walk_next(dma, ioas, walk, write ? VIA_PROT_WRITE : VIA_PROT_READ,
 				  SECTION_BYTES, &runs[n], why);
 
 		if (!area)
@@ -277,9 +333,15 @@ static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, b
 			limit = SECTION_BYTES;
 		bytes += runs[n++].len;
 	}
+	if (!n)
+		return 0;
 	iov = (struct iovec){ *buf, bytes };
 	*why = VIA_DMA_MEMORY;
-	if (write ? via_store_writev(runs, n, &iov, 1) : via_store_readv(runs, n, &iov, 1))
+	failed = write ? via_store_writev(runs, n, &iov, 1) : via_store_readv(runs, n, &iov, 1);
+	/* Of a write that fails the beginning may be there. */
+	for (size_t i = 0; write && i < n; i++)
+		mark_written(dma, iovas[i], runs[i].len);
+	if (failed)
 		return -1;
 	*buf += bytes;
 	return 0;
@@ -337,6 +399,8 @@ static inline bool copy_fast(struct via_dma *dma, via_iova_t iova, void *buf, si
 		uint8_t *host = area->host + (iova - area->first);
 
 		done = write ? !via_guard_write(host, buf, len) : !via_guard_read(buf, host, len);
+		if (write)
+			mark_written(dma, iova, len);
 	}
 	via_epoch_exit();
 	if (done)
@@ -416,7 +480,11 @@ int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_
 
 	walk_skip(&walk);
 	via_epoch_enter();
-	rc = lease_section(dma, &walk, prot, leases, max_leases, &n, &bytes, &why);
+	/* When it is written would not be known: the caller writes by via_dma_writev(). */
+	if (write && __atomic_load_n(&dma->log, __ATOMIC_ACQUIRE))
+		rc = -EOPNOTSUPP;
+	else
+		rc = lease_section(dma, &walk, prot, leases, max_leases, &n, &bytes, &why);
 	via_epoch_exit();
 	if (!rc) {
 		account(dma, bytes, write);

@@ -2,7 +2,7 @@
 #ifndef VIA_IOMMU_DMA_H
 #define VIA_IOMMU_DMA_H
 
-#include <viaduct/iommu.h>
+#include "iommu/dma_log.h"
 
 /*
  * cancel(cookie) is called when an unmap has waited long for leases of this
@@ -10,5 +10,17 @@
  * nor attach, and may run on any thread. Before the device attaches.
  */
 void via_dma_set_cancel(struct via_dma *dma, void (*cancel)(void *cookie), void *cookie);
+
+/*
+ * Have log (a reference of the DMA handle's own from then on) know of every
+ * write that begins after the call. While there is a log no lease for writing
+ * is given (-EOPNOTSUPP), and none may be out when it starts. -EINVAL: there is
+ * one already.
+ */
+int via_dma_log_start(struct via_dma *dma, struct via_dma_log *log);
+/* After the call no write is logged any more. Also when there is no log. */
+void via_dma_log_stop(struct via_dma *dma);
+/* The log with a reference for the caller, or NULL. */
+struct via_dma_log *via_dma_log_of(struct via_dma *dma);
 
 #endif
