@@ -73,6 +73,9 @@ uint32_t via_config_dev_get(struct via_config *config, unsigned int pos, unsigne
 int via_config_dev_update(struct via_config *config, unsigned int pos, unsigned int width,
 			  uint32_t bits, uint32_t value);
 
+/* Readers without the lock see what is in the stores now. */
+void via_config_publish_all(struct via_config *config);
+
 /* config-state.c */
 void via_config_tell_memory(struct via_config *config, bool on);
 bool via_config_memory_accessible(const struct via_config *config);

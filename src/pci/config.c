@@ -128,7 +128,7 @@ static void publish(struct via_config *config, unsigned int pos)
 	__atomic_store_n(&config->view[pos / 4], view, __ATOMIC_RELEASE);
 }
 
-static void publish_all(struct via_config *config)
+void via_config_publish_all(struct via_config *config)
 {
 	for (unsigned int pos = 0; pos < config->dev.size; pos += 4)
 		publish(config, pos);
@@ -282,7 +282,7 @@ static void build(struct via_config *config)
 		via_put_le32(bar, via_config_bar_image(config, i, via_get_le32(bar)));
 	}
 	via_config_mask_rom_bar(config);
-	publish_all(config);
+	via_config_publish_all(config);
 }
 
 void via_config_emulate_msix(struct via_config *config, bool on)

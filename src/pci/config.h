@@ -133,6 +133,19 @@ size_t via_config_size(const struct via_config *config);
 ssize_t via_config_read(struct via_config *config, uint64_t pos, void *buf, size_t len);
 ssize_t via_config_write(struct via_config *config, uint64_t pos, const void *buf, size_t len);
 
+/*
+ * What programs have made of config space, for another host: always
+ * via_config_state_size() bytes, 0 when the registers are somebody else's, who
+ * would have to be asked. Two functions whose layout hashes are the same can
+ * take over each other's. Loading tells the owner as if a program had written:
+ * decoding, bus mastering, the power state; but begins no reset and no transfer
+ * of vital product data. -EINVAL: no such state.
+ */
+size_t via_config_state_size(const struct via_config *config);
+uint64_t via_config_layout_hash(const struct via_config *config);
+void via_config_save(struct via_config *config, uint8_t *state);
+int via_config_load(struct via_config *config, const uint8_t *state);
+
 /* --- For those who look, not for programs --- */
 
 struct via_config_masks;

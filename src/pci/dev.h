@@ -70,5 +70,14 @@ void via_regfile_listen(struct via_regfile *regs,
 			void *cookie);
 void via_regfile_free(struct via_regfile *regs);
 void via_regfile_dev(struct via_regfile *regs, struct via_config_dev *ret_dev);
+/*
+ * What of the registers can change, and vital product data that can: always
+ * via_regfile_state_size() bytes. Other bits of what is loaded are not looked at.
+ */
+size_t via_regfile_state_size(const struct via_regfile *regs);
+void via_regfile_save(const struct via_regfile *regs, uint8_t *state);
+void via_regfile_load(struct via_regfile *regs, const uint8_t *state);
+/* A number that differs, but for chance, where other bits of other registers can change. */
+uint64_t via_regfile_layout_hash(const struct via_regfile *regs);
 
 #endif

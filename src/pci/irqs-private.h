@@ -48,6 +48,12 @@ struct via_irqs {
 	int *vectors;		  /* max of both; -1: not connected */
 	unsigned int n_allocated; /* MSI: vectors beyond are not there */
 	uint64_t *pending;	  /* bitmap over vectors, the Pending Bit Array */
+	/*
+	 * While the function is stopped nothing is signalled: messages wait in held,
+	 * a bitmap over vectors, the line in level.
+	 */
+	bool holding;
+	uint64_t *held;
 
 	bool msi_enable;
 	unsigned int msi_granted; /* 1 << Multiple Message Enable */
@@ -60,6 +66,16 @@ struct via_irqs {
 	int err, req; /* eventfds or -1 */
 };
 
+static inline unsigned int via_irqs_max_vectors(const struct via_irqs *irqs)
+{
+	return irqs->desc.msix > irqs->desc.msi ? irqs->desc.msix : irqs->desc.msi;
+}
+
+static inline size_t via_irqs_bitmap_words(const struct via_irqs *irqs)
+{
+	return (via_irqs_max_vectors(irqs) + 63) / 64;
+}
+
 static inline bool via_irqs_is_message(unsigned int index)
 {
 	return index == VIA_IRQ_MSI || index == VIA_IRQ_MSIX;
@@ -69,6 +85,8 @@ static inline bool via_irqs_is_message(unsigned int index)
 
 /* Add one to an eventfd (or -1: nothing). */
 void via_irqs_signal(struct via_irqs *irqs, int fd);
+/* What a message of the function comes to: a signal, a pending bit, nothing. */
+void via_irqs_deliver(struct via_irqs *irqs, unsigned int vector);
 /* Send vector if it is pending and may be sent now. */
 void via_irqs_replay(struct via_irqs *irqs, unsigned int vector);
 void via_irqs_replay_all(struct via_irqs *irqs);

@@ -27,7 +27,8 @@ static void drop(struct via_irqs *irqs)
 
 void via_irqs_intx_fire(struct via_irqs *irqs)
 {
-	if (atomic_load(&irqs->armed) != VIA_IRQ_INTX || irqs->masked || !atomic_load(&irqs->level))
+	if (atomic_load(&irqs->armed) != VIA_IRQ_INTX || irqs->masked || irqs->holding ||
+	    !atomic_load(&irqs->level))
 		return;
 	irqs->masked = true;
 	via_irqs_signal(irqs, irqs->intx);
@@ -132,11 +133,8 @@ static bool latches(const struct via_irqs *irqs)
 	return atomic_load(&irqs->armed) == VIA_IRQ_MSIX || irqs->desc.msi_maskable;
 }
 
-void via_irqs_trigger(struct via_irqs *irqs, unsigned int vector)
+void via_irqs_deliver(struct via_irqs *irqs, unsigned int vector)
 {
-	if (!via_irqs_message_mode(irqs))
-		return;
-	pthread_mutex_lock(&irqs->lock);
 	if (!has_vector(irqs, vector)) {
 		drop(irqs);
 	} else if (is_masked(irqs, vector)) {
@@ -149,13 +147,24 @@ void via_irqs_trigger(struct via_irqs *irqs, unsigned int vector)
 	} else {
 		via_irqs_signal(irqs, irqs->vectors[vector]);
 	}
+}
+
+void via_irqs_trigger(struct via_irqs *irqs, unsigned int vector)
+{
+	if (!via_irqs_message_mode(irqs))
+		return;
+	pthread_mutex_lock(&irqs->lock);
+	if (!irqs->holding)
+		via_irqs_deliver(irqs, vector);
+	else if (vector < via_irqs_max_vectors(irqs))
+		irqs->held[vector / 64] |= 1ull << vector % 64;
 	pthread_mutex_unlock(&irqs->lock);
 }
 
 void via_irqs_replay(struct via_irqs *irqs, unsigned int vector)
 {
 	if (!has_vector(irqs, vector) || !is_pending(irqs, vector) || is_masked(irqs, vector) ||
-	    !irqs->bus_master)
+	    !irqs->bus_master || irqs->holding)
 		return;
 	set_pending(irqs, vector, false);
 	via_irqs_signal(irqs, irqs->vectors[vector]);
@@ -263,17 +272,14 @@ void via_irqs_notify(struct via_irqs *irqs, unsigned int index)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-static unsigned int max_vectors(const struct via_irqs *irqs)
-{
-	return irqs->desc.msix > irqs->desc.msi ? irqs->desc.msix : irqs->desc.msi;
-}
-
 void via_irqs_reset(struct via_irqs *irqs)
 {
 	pthread_mutex_lock(&irqs->lock);
 	atomic_store(&irqs->level, false);
-	if (irqs->pending)
-		memset(irqs->pending, 0, (max_vectors(irqs) + 63) / 64 * sizeof(uint64_t));
+	if (irqs->pending) {
+		memset(irqs->pending, 0, via_irqs_bitmap_words(irqs) * sizeof(uint64_t));
+		memset(irqs->held, 0, via_irqs_bitmap_words(irqs) * sizeof(uint64_t));
+	}
 	pthread_mutex_unlock(&irqs->lock);
 }
 
@@ -338,12 +344,13 @@ int via_irqs_new(const struct via_irqs_desc *desc, const struct via_irqs_ops *op
 	atomic_init(&irqs->armed, VIA_IRQ_NONE);
 	via_signaller_init(&irqs->signaller);
 	irqs->intx = irqs->resample = irqs->err = irqs->req = -1;
-	n = max_vectors(irqs);
+	n = via_irqs_max_vectors(irqs);
 	if (n) {
 		irqs->vectors = malloc(n * sizeof(*irqs->vectors));
 		irqs->pending = calloc((n + 63) / 64, sizeof(*irqs->pending));
+		irqs->held = calloc((n + 63) / 64, sizeof(*irqs->held));
 		irqs->table = calloc(n, sizeof(*irqs->table));
-		if (!irqs->vectors || !irqs->pending || !irqs->table) {
+		if (!irqs->vectors || !irqs->pending || !irqs->held || !irqs->table) {
 			via_irqs_free(irqs);
 			return -ENOMEM;
 		}
@@ -361,11 +368,13 @@ void via_irqs_free(struct via_irqs *irqs)
 	if (!irqs)
 		return;
 	/* Not what via_irqs_new() gives up half-made. */
-	if (!max_vectors(irqs) || (irqs->vectors && irqs->pending && irqs->table))
+	if (!via_irqs_max_vectors(irqs) ||
+	    (irqs->vectors && irqs->pending && irqs->held && irqs->table))
 		via_irqs_release(irqs, true);
 	via_signaller_deinit(&irqs->signaller);
 	free(irqs->vectors);
 	free(irqs->pending);
+	free(irqs->held);
 	free(irqs->table);
 	pthread_mutex_destroy(&irqs->arrange);
 	pthread_mutex_destroy(&irqs->lock);

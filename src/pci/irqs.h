@@ -111,6 +111,22 @@ void via_irqs_notify(struct via_irqs *irqs, unsigned int index);
 uint64_t via_irqs_delivered(const struct via_irqs *irqs); /* eventfds signalled; lock-free */
 uint64_t via_irqs_dropped(const struct via_irqs *irqs);	  /* messages lost: master off, no such vector */
 
+/*
+ * A function that is stopped for migration signals nothing: what it has to tell
+ * meanwhile, and what becomes unmasked, is told when on is false again. A reset
+ * forgets it.
+ */
+void via_irqs_hold(struct via_irqs *irqs, bool on);
+/*
+ * What the function has to tell and has not: the line, messages that are pending
+ * or held; and the MSI-X table. Always via_irqs_state_size() bytes. Not how the
+ * program has arranged for delivery. Loaded while holding; messages are then
+ * sent, or become pending, when it ends. -EINVAL: no such state.
+ */
+size_t via_irqs_state_size(const struct via_irqs *irqs);
+void via_irqs_save(struct via_irqs *irqs, uint8_t *state);
+int via_irqs_load(struct via_irqs *irqs, const uint8_t *state);
+
 /* --- Config space's side --- */
 
 bool via_irqs_level(const struct via_irqs *irqs);	    /* the line, for STATUS; lock-free */

@@ -161,3 +161,49 @@ void via_regfile_dev(struct via_regfile *regs, struct via_config_dev *ret_dev)
 		.shown = regs->show_all ? regs->shown : NULL,
 	};
 }
+
+/* --- State ----------------------------------------------------------------- */
+
+size_t via_regfile_state_size(const struct via_regfile *regs)
+{
+	return regs->size + (regs->vpd_writable ? regs->vpd_len : 0);
+}
+
+void via_regfile_save(const struct via_regfile *regs, uint8_t *state)
+{
+	memcpy(state, regs->value, regs->size);
+	if (regs->vpd_writable && regs->vpd_len)
+		memcpy(state + regs->size, regs->vpd, regs->vpd_len);
+}
+
+void via_regfile_load(struct via_regfile *regs, const uint8_t *state)
+{
+	for (unsigned int i = 0; i < regs->size; i++) {
+		uint8_t bits = regs->writable[i] | regs->w1c[i];
+
+		regs->value[i] = (uint8_t)((regs->value[i] & ~bits) | (state[i] & bits));
+	}
+	if (regs->vpd_writable && regs->vpd_len)
+		memcpy(regs->vpd, state + regs->size, regs->vpd_len);
+	if (regs->msix)
+		via_irqs_msix_function_mask(regs->irqs, regs->value[regs->msix + PCI_MSIX_CONTROL + 1] &
+							PCI_MSIX_CONTROL_FUNCTION_MASK >> 8);
+}
+
+/* FNV-1a. */
+static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3u;
+	return hash;
+}
+
+uint64_t via_regfile_layout_hash(const struct via_regfile *regs)
+{
+	uint64_t hash = hash_bytes(0xcbf29ce484222325u, regs->writable, regs->size);
+	uint8_t vpd[4];
+
+	hash = hash_bytes(hash, regs->w1c, regs->size);
+	via_put_le32(vpd, regs->vpd_writable ? regs->vpd_len : 0);
+	return hash_bytes(hash, vpd, sizeof(vpd));
+}
