@@ -15,6 +15,8 @@
 #include <viaduct/iommu.h>
 #include <viaduct/pci.h>
 
+#include <sys/types.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -62,6 +64,59 @@ struct via_device_desc {
 	unsigned int flags;
 };
 
+/** enum via_migration_flags - what a model's migration offers beside stop and copy */
+enum via_migration_flags {
+	/* Accesses may come while it must not master the bus: RUNNING_P2P. */
+	VIA_MIGRATION_P2P = 1u << 1,
+	/* @save may be called while the device runs: PRE_COPY. */
+	VIA_MIGRATION_PRE_COPY = 1u << 2,
+};
+
+/**
+ * struct via_migration_ops - how a model is moved to another host
+ * @flags: enum via_migration_flags
+ * @version: of the bytes that @save gives, for a @load that knows older ones
+ * @max_size: most bytes that @save gives; at most %VIA_MIGRATION_STATE_MAX
+ *
+ * Config space, the MSI-X table, messages that are pending, the INTx pin and
+ * what is in doorbell and memory areas are the library's to save and load; the
+ * model gives the rest as bytes. While a device is stopped the library runs
+ * neither @work nor @doorbell, holds interrupts back and lets no access to a
+ * register through (%VIA_MIGRATION_P2P: lets it through). So a model that does
+ * its DMA in @work and @doorbell needs @save and @load only. With
+ * %VIA_MIGRATION_P2P an access to a register must not do DMA by itself.
+ */
+struct via_migration_ops {
+	unsigned int flags;
+	uint32_t version;
+	size_t max_size;
+	/**
+	 * @stop: no DMA, no lease and no change of state from the model's own
+	 * threads and I/O after this, until @resume. Not called with the
+	 * device's lock held. Negative errno: it cannot; the device is then in
+	 * the error state until it is reset. Optional
+	 */
+	int (*stop)(struct via_device *dev, void *model);
+	/** @resume: the opposite; also after a reset while stopped. Optional */
+	void (*resume)(struct via_device *dev, void *model);
+	/**
+	 * @save: the state in @buf, which has room for @max_size bytes. With the
+	 * device's lock held. Return: length or negative errno
+	 */
+	ssize_t (*save)(struct via_device *dev, void *model, uint8_t *buf);
+	/**
+	 * @load: take over a state. The bytes come from another program and may
+	 * be anything: check them all before the first is used. Kick what has to
+	 * go on when the device runs again. With the device's lock held, stopped.
+	 * Return: 0 or -EINVAL with text in @err
+	 */
+	int (*load)(struct via_device *dev, void *model, uint32_t version, const uint8_t *buf,
+		    size_t len, struct via_error *err);
+};
+
+/** VIA_MIGRATION_STATE_MAX - bound of via_migration_ops.max_size */
+#define VIA_MIGRATION_STATE_MAX ((size_t)16 << 20)
+
 /**
  * struct via_device_ops - a model's callbacks; all optional but @free may matter
  *
@@ -106,6 +161,8 @@ struct via_device_ops {
 	void (*reset)(struct via_device *dev, void *model, enum via_reset kind);
 	/** @free: the device goes away; no callback runs afterwards */
 	void (*free)(void *model);
+	/** @migration: how its state moves to another host; NULL: it cannot */
+	const struct via_migration_ops *migration;
 };
 
 /**

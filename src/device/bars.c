@@ -29,6 +29,11 @@ static int register_read(void *opaque, uint64_t offset, unsigned int size, uint6
 	struct via_bar *bar = opaque;
 	struct via_device *dev = bar->dev;
 
+	/* A stopped device does not even count that it was looked at. */
+	if (dev->migration.frozen) {
+		*ret_value = UINT64_MAX;
+		return VIA_BUS_OK;
+	}
 	enter_model(dev);
 	*ret_value = dev->ops->read(dev, dev->model, bar->index, offset, size);
 	leave_model(dev);
@@ -40,6 +45,8 @@ static int register_write(void *opaque, uint64_t offset, unsigned int size, uint
 	struct via_bar *bar = opaque;
 	struct via_device *dev = bar->dev;
 
+	if (dev->migration.frozen)
+		return VIA_BUS_OK;
 	enter_model(dev);
 	dev->ops->write(dev, dev->model, bar->index, offset, size, value);
 	leave_model(dev);
@@ -102,6 +109,9 @@ static int doorbell_write(void *opaque, uint64_t offset, unsigned int size, uint
 	struct via_device *dev = bar->dev;
 
 	memory_write(bar, offset, size, value);
+	/* Found when the device runs again. */
+	if (dev->migration.quiet)
+		return VIA_BUS_OK;
 	/* On this thread, which saves a wake-up: a posted write done early. */
 	pthread_mutex_lock(&dev->model_lock);
 	if (dev->ops->doorbell(dev, dev->model, bar->index))

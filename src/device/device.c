@@ -29,26 +29,45 @@ static void set_memory(void *cookie, bool on)
 				via_device_doorbell_ring(dev, i);
 }
 
-/* A function masters the bus in D0 only. */
-static void update_dma(struct via_device *dev)
+/* A function masters the bus in D0 only, and while it is not stopped. */
+static void update_dma(struct via_device *dev, const bool *master, const bool *low_power)
 {
-	via_dma_enable(dev->dma, dev->bus_master && !dev->low_power);
+	pthread_mutex_lock(&dev->dma_lock);
+	if (master)
+		dev->bus_master = *master;
+	if (low_power)
+		dev->low_power = *low_power;
+	via_dma_enable(dev->dma, dev->bus_master && !dev->low_power && !dev->migration.halted);
+	pthread_mutex_unlock(&dev->dma_lock);
+}
+
+void via_device_update_dma(struct via_device *dev)
+{
+	update_dma(dev, NULL, NULL);
+}
+
+void via_device_set_halted(struct via_device *dev, bool halted)
+{
+	pthread_mutex_lock(&dev->dma_lock);
+	dev->migration.halted = halted;
+	pthread_mutex_unlock(&dev->dma_lock);
+	via_device_update_dma(dev);
 }
 
 static void command_changed(void *cookie, uint16_t old, uint16_t now)
 {
 	struct via_device *dev = cookie;
+	bool master = now & COMMAND_BUS_MASTER;
 
-	dev->bus_master = now & COMMAND_BUS_MASTER;
-	update_dma(dev);
+	update_dma(dev, &master, NULL);
 }
 
 static void power_changed(void *cookie, unsigned int old, unsigned int now)
 {
 	struct via_device *dev = cookie;
+	bool low_power = now;
 
-	dev->low_power = now;
-	update_dma(dev);
+	update_dma(dev, NULL, &low_power);
 }
 
 static void reset_model(void *cookie, enum via_reset kind)
@@ -65,8 +84,10 @@ static void reset_model(void *cookie, enum via_reset kind)
 	pthread_mutex_unlock(&dev->model_lock);
 	pthread_rwlock_unlock(&dev->memory_lock);
 	/* A program finds the command register as it was (6.5). */
-	update_dma(dev);
+	via_device_update_dma(dev);
 	via_count(&dev->counters.resets);
+	if (kind != VIA_RESET_OPEN && kind != VIA_RESET_CLOSE && kind != VIA_RESET_PM)
+		__atomic_store_n(&dev->migration.was_reset, true, __ATOMIC_RELEASE);
 }
 
 static void vendor_written(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
@@ -132,6 +153,8 @@ static int init_locks(struct via_device *dev)
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&dev->open_lock, NULL);
 	pthread_mutex_init(&dev->model_lock, NULL);
+	pthread_mutex_init(&dev->dma_lock, NULL);
+	via_migration_init(dev);
 	return 0;
 }
 
@@ -258,6 +281,8 @@ void via_device_free(struct via_device *dev)
 	via_dma_free(dev->dma);
 	via_bars_deinit(dev);
 	via_worker_deinit(dev);
+	via_migration_deinit(dev);
+	pthread_mutex_destroy(&dev->dma_lock);
 	pthread_mutex_destroy(&dev->model_lock);
 	pthread_mutex_destroy(&dev->open_lock);
 	pthread_rwlock_destroy(&dev->memory_lock);
@@ -289,7 +314,9 @@ void via_device_close(struct via_device *dev)
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, false);
 		via_config_close(dev->config);
-		via_worker_stop(dev);
+		via_migration_close(dev);
+		if (dev->worker.running)
+			via_worker_stop(dev);
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, true);
 	}
@@ -326,16 +353,19 @@ struct via_config *via_device_config(struct via_device *dev)
 int via_device_reset(struct via_device *dev)
 {
 	via_config_reset(dev->config, VIA_RESET_IOCTL);
+	via_migration_settle(dev);
 	return 0;
 }
 
 void via_devices_bus_reset(struct via_device *const *devs, unsigned int n)
 {
-	struct via_config *configs[VIA_SLOT_FUNCTIONS];
+	struct via_config *configs[VIA_SLOT_FUNCTIONS] = {NULL};
 
 	for (unsigned int i = 0; i < n; i++)
 		configs[i] = devs[i]->config;
 	via_config_reset_together(configs, n, VIA_RESET_HOT);
+	for (unsigned int i = 0; i < n; i++)
+		via_migration_settle(devs[i]);
 }
 
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge)

@@ -4,6 +4,8 @@
  *
  * Locks of a device, outermost first:
  *   open_lock     first open and last close
+ *   migration     states of migration, sessions; while the device is open its
+ *                 holder may stop and start the worker
  *   config lock   inside via_config: one transaction with its hooks, or a reset
  *   memory_lock   readers: each access to a BAR, each poll of its doorbells;
  *                 writer: whatever switches memory decoding, and reset
@@ -20,6 +22,7 @@
 #define VIA_DEVICE_INTERNAL_H
 
 #include "device/device.h"
+#include "device/migration.h"
 #include "pci/config.h"
 
 #include <viaduct/bus.h>
@@ -56,8 +59,8 @@ struct via_watch {
 };
 
 struct via_worker {
-	pthread_t thread;	/* open_lock; valid while running */
-	bool running;		/* open_lock */
+	pthread_t thread;	/* as running; valid then */
+	bool running;		/* open_lock, or migration lock while open */
 	int epoll_fd;		/* constant */
 	int wake_fd;		/* constant; eventfd in epoll_fd */
 	bool stop;		/* atomic */
@@ -71,6 +74,16 @@ struct via_worker {
 	struct via_doorbell_guard *guards;
 	bool guards_armed;
 	bool arm_failed;	/* worker thread: said once */
+};
+
+struct via_migration {
+	pthread_mutex_t lock;	/* all below, unless said otherwise */
+	enum via_migration_state state;
+	struct via_migration_session *session; /* a reference; NULL: none is open */
+	bool precopy_v2;
+	bool was_reset;		/* atomic: since the state was looked at */
+	bool quiet, frozen;	/* memory_lock: see migration.c */
+	bool halted;		/* dma_lock too: it may not master the bus */
 };
 
 struct via_device_counters {
@@ -89,9 +102,11 @@ struct via_device {
 	struct via_irqs *irqs;
 	struct via_config *config;
 	struct via_dma *dma;
-	bool bus_master; /* config lock: Bus Master Enable as last told */
-	bool low_power;	 /* config lock: D1 to D3hot */
+	pthread_mutex_t dma_lock; /* a leaf: whether the function may master the bus */
+	bool bus_master; /* dma_lock: Bus Master Enable as last told */
+	bool low_power;	 /* dma_lock: D1 to D3hot */
 	bool msix_emulated; /* constant while open */
+	struct via_migration migration;
 	struct via_bar bars[VIA_PCI_BARS];
 	uint32_t rom_size; /* constant; 0: none */
 
@@ -114,6 +129,18 @@ static inline void via_count(uint64_t *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
+/* device.c: let it master the bus, or not, as things stand. */
+void via_device_update_dma(struct via_device *dev);
+void via_device_set_halted(struct via_device *dev, bool halted);
+
+/* migration.c */
+void via_migration_init(struct via_device *dev);
+void via_migration_deinit(struct via_device *dev);
+/* Last close; the model has been reset. */
+void via_migration_close(struct via_device *dev);
+/* What follows from a reset; none of the locks may be held. */
+void via_migration_settle(struct via_device *dev);
+
 /* validate.c: 0, or -EINVAL with text. */
 int via_device_validate(const struct via_device_desc *desc, const struct via_device_ops *ops,
 			struct via_error *err);
@@ -125,6 +152,7 @@ void via_bars_deinit(struct via_device *dev);
 /* mapping.c */
 int via_bar_mapping_init(struct via_bar *bar);
 void via_bar_mapping_deinit(struct via_bar *bar);
+bool via_bar_page_is_zero(const uint8_t *page);
 /* Both with memory_lock held for writing. */
 void via_bar_revoke(struct via_bar *bar);
 void via_bar_restore(struct via_bar *bar);

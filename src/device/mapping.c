@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static bool page_is_zero(const uint8_t *page)
+bool via_bar_page_is_zero(const uint8_t *page)
 {
 	static const uint8_t zero[VIA_DEVICE_PAGE];
 
@@ -130,7 +130,7 @@ static int write_back(struct via_bar *bar)
 			continue;
 		for (uint64_t at = area->offset; at < area->offset + area->size;
 		     at += VIA_DEVICE_PAGE) {
-			if (page_is_zero(bar->memory + at))
+			if (via_bar_page_is_zero(bar->memory + at))
 				continue;
 			if (pwrite(bar->memfd, bar->memory + at, VIA_DEVICE_PAGE, (off_t)at) !=
 			    VIA_DEVICE_PAGE)

@@ -198,6 +198,7 @@ static ssize_t rom_read(struct via_device *dev, uint64_t offset, uint8_t *in, si
 static void vga_one(struct via_device *dev, uint64_t at, unsigned int width, uint8_t *in,
 		    const uint8_t *out)
 {
+	static const struct via_device_ops nobody;
 	const struct via_device_ops *ops = dev->ops;
 	bool serial = !(dev->desc->flags & VIA_DEVICE_CONCURRENT);
 	uint64_t value = UINT64_MAX;
@@ -206,6 +207,8 @@ static void vga_one(struct via_device *dev, uint64_t at, unsigned int width, uin
 		memcpy(&value, out, width);
 		value = via_le64_to_cpu((VIA_FORCE via_le64)value);
 	}
+	if (dev->migration.frozen)
+		ops = &nobody;
 	if (serial)
 		pthread_mutex_lock(&dev->model_lock);
 	if (in && ops->read)
@@ -288,8 +291,13 @@ ssize_t via_device_region_write(struct via_device *dev, unsigned int region, uin
 	if (!len)
 		return 0;
 	if (region == VIA_REGION_CONFIG) {
+		ssize_t ret;
+
 		via_count(&dev->counters.config_writes);
-		return via_config_write(dev->config, offset, buf, len);
+		ret = via_config_write(dev->config, offset, buf, len);
+		/* It may have been a reset. */
+		via_migration_settle(dev);
+		return ret;
 	}
 	return region_access(dev, region, offset, NULL, buf, len);
 }

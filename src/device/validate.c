@@ -142,6 +142,21 @@ static int check_interrupts(const struct via_device_desc *desc, struct via_error
 	return 0;
 }
 
+static int check_migration(const struct via_device_desc *desc,
+			   const struct via_migration_ops *migration, struct via_error *err)
+{
+	if (!migration)
+		return 0;
+	if (!migration->save || !migration->load)
+		return BAD(err, desc, "migration needs both save and load");
+	if (migration->flags & ~(unsigned int)(VIA_MIGRATION_P2P | VIA_MIGRATION_PRE_COPY))
+		return BAD(err, desc, "unknown flags 0x%x of migration", migration->flags);
+	if (migration->max_size > VIA_MIGRATION_STATE_MAX)
+		return BAD(err, desc, "a state of %zu bytes: the most is 16 MiB",
+			   migration->max_size);
+	return 0;
+}
+
 int via_device_validate(const struct via_device_desc *desc, const struct via_device_ops *ops,
 			struct via_error *err)
 {
@@ -160,5 +175,7 @@ int via_device_validate(const struct via_device_desc *desc, const struct via_dev
 		if (ret)
 			return ret;
 	}
+	if (check_migration(desc, ops->migration, err))
+		return -EINVAL;
 	return check_interrupts(desc, err);
 }
