@@ -230,12 +230,73 @@ static void edu_reset(struct via_device *dev, void *model, enum via_reset kind)
 	via_irq_set_level(dev, false);
 }
 
+/* --- Migration: all registers, then the buffer ------------------------------ */
+
+#define STATE_SIZE (56u + DMA_BUFFER_SIZE)
+#define STATE_VERSION 1u
+
+static ssize_t edu_save(struct via_device *dev, void *model, uint8_t *buf)
+{
+	const struct edu *edu = model;
+
+	via_put_le64(buf, edu->dma_mask);
+	via_put_le32(buf + 8, edu->liveness);
+	via_put_le32(buf + 12, edu->factorial);
+	via_put_le32(buf + 16, edu->status);
+	via_put_le32(buf + 20, edu->irq_status);
+	via_put_le64(buf + 24, edu->dma_src);
+	via_put_le64(buf + 32, edu->dma_dst);
+	via_put_le64(buf + 40, edu->dma_count);
+	via_put_le64(buf + 48, edu->dma_cmd);
+	memcpy(buf + 56, edu->buffer, DMA_BUFFER_SIZE);
+	return STATE_SIZE;
+}
+
+static int edu_load(struct via_device *dev, void *model, uint32_t version, const uint8_t *buf,
+		    size_t len, struct via_error *err)
+{
+	struct edu *edu = model;
+
+	if (version != STATE_VERSION || len != STATE_SIZE)
+		return via_error_set(err, -EINVAL, "edu: state of version %u, %zu bytes", version,
+				     len);
+	if (via_get_le64(buf) != edu->dma_mask)
+		return via_error_set(err, -EINVAL,
+				     "edu: dma_mask is 0x%llx there and 0x%llx here",
+				     (unsigned long long)via_get_le64(buf),
+				     (unsigned long long)edu->dma_mask);
+	/* Any value of any register is one that a driver could have brought about. */
+	edu->liveness = via_get_le32(buf + 8);
+	edu->factorial = via_get_le32(buf + 12);
+	edu->status = via_get_le32(buf + 16) & (STATUS_COMPUTING | STATUS_IRQ);
+	edu->irq_status = via_get_le32(buf + 20);
+	edu->dma_src = via_get_le64(buf + 24);
+	edu->dma_dst = via_get_le64(buf + 32);
+	edu->dma_count = via_get_le64(buf + 40);
+	edu->dma_cmd = via_get_le64(buf + 48);
+	memcpy(edu->buffer, buf + 56, DMA_BUFFER_SIZE);
+	if (edu->status & STATUS_COMPUTING)
+		via_device_kick(dev, WORK_FACTORIAL);
+	if (edu->dma_cmd & DMA_RUN)
+		via_device_kick(dev, WORK_DMA);
+	return 0;
+}
+
+static const struct via_migration_ops edu_migration = {
+	.flags = VIA_MIGRATION_P2P | VIA_MIGRATION_PRE_COPY,
+	.version = STATE_VERSION,
+	.max_size = STATE_SIZE,
+	.save = edu_save,
+	.load = edu_load,
+};
+
 static const struct via_device_ops edu_ops = {
 	.read = edu_read,
 	.write = edu_write,
 	.work = edu_work,
 	.reset = edu_reset,
 	.free = free,
+	.migration = &edu_migration,
 };
 
 static int edu_create(const struct via_options *opts, struct via_error *err,
