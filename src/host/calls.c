@@ -61,9 +61,11 @@ static int64_t call_transfer(struct via_call *call, struct via_file *file)
 
 	if ((int64_t)arg[1] < 0 || (int64_t)at < 0)
 		return -EINVAL;
+	if (file->ops->stream && !move)
+		return -ESPIPE;
 	r = write ? via_file_pwrite(file, call->caller, arg[0], len, at)
 		  : via_file_pread(file, call->caller, arg[0], len, at);
-	if (move && r > 0)
+	if (move && r > 0 && !file->ops->stream)
 		__atomic_store_n(&file->position, at + (uint64_t)r, __ATOMIC_RELAXED);
 	return r;
 }

@@ -15,21 +15,26 @@ struct feature {
 	uint32_t ops;  /* GET, SET */
 	uint32_t size; /* the least that follows the header */
 	/* 0 if this device has it, else the errno that says it has not. */
-	int (*has)(const struct via_device_file *df);
+	via_feature_has *has;
 	/* Do it: one of GET and SET. data is the caller's, len bytes from it are the feature's. */
-	long (*run)(struct via_device_file *df, struct via_caller *caller, uint32_t op,
-		    uint64_t data, uint32_t len);
+	via_feature_run *run;
 };
 
-/* The one feature that a function without migration refuses as if an argument were wrong. */
-static int no_precopy(const struct via_device_file *df)
-{
-	(void)df;
-	return -EINVAL;
-}
-
 static const struct feature features[] = {
-	[VIA_VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2] = {SET, 0, no_precopy, NULL},
+	/* Migration. */
+	[VIA_VFIO_DEVICE_FEATURE_MIGRATION] = {GET, 8, via_has_migration, via_run_migration},
+	[VIA_VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] = {GET | SET, 8, via_has_migration,
+						      via_run_mig_state},
+	[VIA_VFIO_DEVICE_FEATURE_MIG_DATA_SIZE] = {GET, 8, via_has_migration,
+						   via_run_mig_data_size},
+	[VIA_VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2] = {SET, 0, via_has_precopy,
+							via_run_precopy_v2},
+	[VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = {SET, 24, via_has_migration,
+						       via_run_logging_start},
+	[VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = {SET, 0, via_has_migration,
+						      via_run_logging_stop},
+	[VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {GET, 32, via_has_migration,
+							via_run_logging_report},
 };
 
 long via_device_feature(struct via_device_file *df, struct via_caller *caller, uint64_t arg)

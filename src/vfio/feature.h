@@ -7,4 +7,16 @@
 
 long via_device_feature(struct via_device_file *df, struct via_caller *caller, uint64_t arg);
 
+/* A feature's two functions, as the table has them. */
+typedef int via_feature_has(const struct via_device_file *df);
+typedef long via_feature_run(struct via_device_file *df, struct via_caller *caller, uint32_t op,
+			     uint64_t data, uint32_t len);
+
+/* migration.c */
+via_feature_has via_has_migration, via_has_precopy;
+via_feature_run via_run_migration, via_run_mig_state, via_run_mig_data_size, via_run_precopy_v2;
+
+/* dma_logging.c: for devices that migrate. */
+via_feature_run via_run_logging_start, via_run_logging_stop, via_run_logging_report;
+
 #endif

@@ -49,7 +49,7 @@ ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_
 	if (ret < 0)
 		return ret;
 	if (!file->ops->pread)
-		return -EINVAL;
+		return file->ops->stream ? -EBADF : -EINVAL;
 	if (!user_range(addr, len))
 		return -EFAULT;
 	return len ? file->ops->pread(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset) : 0;
@@ -63,7 +63,7 @@ ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64
 	if (ret < 0)
 		return ret;
 	if (!file->ops->pwrite)
-		return -EINVAL;
+		return file->ops->stream ? -EBADF : -EINVAL;
 	if (!user_range(addr, len))
 		return -EFAULT;
 	return len ? file->ops->pwrite(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset) : 0;

@@ -27,6 +27,11 @@ struct via_mmap {
 
 struct via_file_ops {
 	const char *kind; /* "container", "group", "device" */
+	/*
+	 * Has no position: pread(2) and pwrite(2) are ESPIPE, and who lacks one of
+	 * the operations below was opened for the other direction (EBADF).
+	 */
+	bool stream;
 	/* Result of ioctl(2): >= 0 or negative errno. */
 	long (*ioctl)(struct via_file *file, struct via_caller *caller, unsigned long cmd,
 		      uint64_t arg);

@@ -114,6 +114,20 @@ static void constants(void **state)
 	SAME(VFIO_DEVICE_FEATURE_DMA_LOGGING_START);
 	SAME(VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP);
 	SAME(VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT);
+	SAME(VFIO_MIGRATION_STOP_COPY);
+	SAME(VFIO_MIGRATION_P2P);
+	SAME(VFIO_DEVICE_STATE_ERROR);
+	SAME(VFIO_DEVICE_STATE_STOP);
+	SAME(VFIO_DEVICE_STATE_RUNNING);
+	SAME(VFIO_DEVICE_STATE_STOP_COPY);
+	SAME(VFIO_DEVICE_STATE_RESUMING);
+	SAME(VFIO_DEVICE_STATE_RUNNING_P2P);
+#ifdef VFIO_MIG_GET_PRECOPY_INFO
+	SAME(VFIO_MIG_GET_PRECOPY_INFO);
+	SAME(VFIO_MIGRATION_PRE_COPY);
+	SAME(VFIO_DEVICE_STATE_PRE_COPY);
+	SAME(VFIO_DEVICE_STATE_PRE_COPY_P2P);
+#endif
 	SAME(VFIO_IOMMU_INFO_PGSIZES);
 	SAME(VFIO_IOMMU_INFO_CAPS);
 	SAME(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE);
@@ -167,6 +181,15 @@ static void layouts(void **state)
 	SAME_AT(vfio_iommu_type1_dma_map, vaddr);
 	SAME_AT(vfio_iommu_type1_dma_map, iova);
 	SAME_SIZE(vfio_iommu_type1_dma_unmap);
+	SAME_SIZE(vfio_device_feature_migration);
+	SAME_SIZE(vfio_device_feature_mig_state);
+	SAME_AT(vfio_device_feature_mig_state, data_fd);
+	SAME_SIZE(vfio_device_feature_dma_logging_control);
+	SAME_AT(vfio_device_feature_dma_logging_control, num_ranges);
+	SAME_AT(vfio_device_feature_dma_logging_control, ranges);
+	SAME_SIZE(vfio_device_feature_dma_logging_range);
+	SAME_SIZE(vfio_device_feature_dma_logging_report);
+	SAME_AT(vfio_device_feature_dma_logging_report, bitmap);
 	SAME_SIZE(vfio_bitmap);
 	SAME_SIZE(vfio_iommu_type1_dirty_bitmap);
 	SAME_SIZE(vfio_iommu_type1_dirty_bitmap_get);

@@ -326,6 +326,75 @@ VIA_ABI_AT(via_vfio_device_feature, flags, 4);
 #define VIA_VFIO_DEVICE_FEATURE_DMA_BUF 11
 #define VIA_VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 12
 
+#define VIA_VFIO_MIGRATION_STOP_COPY (1u << 0)
+#define VIA_VFIO_MIGRATION_P2P (1u << 1)
+#define VIA_VFIO_MIGRATION_PRE_COPY (1u << 2)
+
+struct via_vfio_device_feature_migration {
+	uint64_t flags;
+};
+VIA_ABI_SIZE(via_vfio_device_feature_migration, 8);
+
+#define VIA_VFIO_DEVICE_STATE_ERROR 0
+#define VIA_VFIO_DEVICE_STATE_STOP 1
+#define VIA_VFIO_DEVICE_STATE_RUNNING 2
+#define VIA_VFIO_DEVICE_STATE_STOP_COPY 3
+#define VIA_VFIO_DEVICE_STATE_RESUMING 4
+#define VIA_VFIO_DEVICE_STATE_RUNNING_P2P 5
+#define VIA_VFIO_DEVICE_STATE_PRE_COPY 6
+#define VIA_VFIO_DEVICE_STATE_PRE_COPY_P2P 7
+
+struct via_vfio_device_feature_mig_state {
+	uint32_t device_state;
+	int32_t data_fd;
+};
+VIA_ABI_SIZE(via_vfio_device_feature_mig_state, 8);
+VIA_ABI_AT(via_vfio_device_feature_mig_state, data_fd, 4);
+
+struct via_vfio_device_feature_mig_data_size {
+	uint64_t stop_copy_length;
+};
+VIA_ABI_SIZE(via_vfio_device_feature_mig_data_size, 8);
+
+#define VIA_VFIO_PRECOPY_INFO_REINIT (1u << 0)
+
+/* Of MIG_GET_PRECOPY_INFO, on the descriptor of the data. */
+struct via_vfio_precopy_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t initial_bytes;
+	uint64_t dirty_bytes;
+};
+VIA_ABI_SIZE(via_vfio_precopy_info, 24);
+VIA_ABI_AT(via_vfio_precopy_info, flags, 4);
+VIA_ABI_AT(via_vfio_precopy_info, initial_bytes, 8);
+VIA_ABI_AT(via_vfio_precopy_info, dirty_bytes, 16);
+
+struct via_vfio_device_feature_dma_logging_control {
+	uint64_t page_size;
+	uint32_t num_ranges;
+	uint32_t reserved;
+	uint64_t ranges; /* address of num_ranges of the following */
+};
+VIA_ABI_SIZE(via_vfio_device_feature_dma_logging_control, 24);
+VIA_ABI_AT(via_vfio_device_feature_dma_logging_control, num_ranges, 8);
+VIA_ABI_AT(via_vfio_device_feature_dma_logging_control, ranges, 16);
+
+struct via_vfio_device_feature_dma_logging_range {
+	uint64_t iova;
+	uint64_t length;
+};
+VIA_ABI_SIZE(via_vfio_device_feature_dma_logging_range, 16);
+
+struct via_vfio_device_feature_dma_logging_report {
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size;
+	uint64_t bitmap; /* address */
+};
+VIA_ABI_SIZE(via_vfio_device_feature_dma_logging_report, 32);
+VIA_ABI_AT(via_vfio_device_feature_dma_logging_report, bitmap, 24);
+
 struct via_vfio_device_low_power_entry_with_wakeup {
 	int32_t wakeup_eventfd;
 	uint32_t reserved;
