@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The edu device by its documented registers; DMA through an IOAS over our own memory. */
 #include "device/device.h"
+#include "device/migration.h"
 
 #include <viaduct/abi/vfio.h>
 #include <viaduct/models.h>
@@ -311,6 +312,127 @@ static void test_config(void **state)
 		assert_int_equal(b[i], 0);
 }
 
+/* --- migration ------------------------------------------------------------- */
+
+static void go(struct via_device *dev, uint32_t to)
+{
+	struct via_migration_session *session;
+
+	assert_int_equal(via_device_migration_set(dev, to, &session), 0);
+	via_migration_session_put(session);
+}
+
+static uint8_t image[1 << 15];
+
+static size_t read_all(struct via_migration_session *session, size_t len, ssize_t end)
+{
+	uint64_t mark;
+	ssize_t n;
+
+	while ((n = via_migration_peek(session, image + len, sizeof(image) - len, &mark)) > 0) {
+		via_migration_consume(session, mark, (size_t)n);
+		len += (size_t)n;
+	}
+	assert_int_equal(n, end);
+	return len;
+}
+
+static int load(struct via_device *dev, size_t len)
+{
+	struct via_migration_session *session, *none;
+	int ret;
+
+	assert_int_equal(via_device_migration_set(dev, VIA_STATE_RESUMING, &session), 0);
+	assert_int_equal(via_migration_write(session, image, len), len);
+	ret = via_device_migration_set(dev, VIA_STATE_STOP, &none);
+	via_migration_session_put(session);
+	return ret;
+}
+
+/* Saved while it runs, with DMA and an interrupt on their way; another goes on with it. */
+static void test_migration(void **state)
+{
+	struct fixture *f = *state;
+	struct via_device *other = make(NULL), *different = make("dma_mask=0xffff");
+	struct via_migration_session *session;
+	int irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	size_t len;
+
+	assert_int_equal(via_device_attach(other, f->ioas), 0);
+	assert_int_equal(via_device_open(other), 0);
+	assert_int_equal(via_device_open(different), 0);
+	arm(f->dev, VIA_IRQ_MSI, f->irq);
+	memset(f->memory, 0x5a, 4096);
+	dma(f->dev, IOVA, 0x40000, 4096, 0);
+	put(f->dev, 4, 0x12345678);
+	assert_int_equal(via_device_migration_set(f->dev, VIA_STATE_PRE_COPY, &session), 0);
+	len = read_all(session, 0, -ENOMSG);
+	/* Changes after it was read. */
+	memset(f->memory, 0xa5, 2048);
+	dma(f->dev, IOVA, 0x40000, 2048, 0);
+	go(f->dev, VIA_STATE_PRE_COPY_P2P);
+	/* Accepted, and not carried out here any more. */
+	put64(f->dev, 0x80, 0x40000);
+	put64(f->dev, 0x88, IOVA + 4096);
+	put64(f->dev, 0x90, 4096);
+	put(f->dev, 0x98, 3);
+	put(f->dev, 0x20, 0x80);
+	put(f->dev, 8, 5);
+	put(f->dev, 0x60, 0x30);
+	usleep(10000);
+	assert_int_equal(events(f->irq, 0), 0);
+	assert_int_equal(get(f->dev, 0x98), 3);
+	assert_int_equal(f->memory[4096], 0);
+	go(f->dev, VIA_STATE_STOP_COPY);
+	len = read_all(session, len, 0);
+	via_migration_session_put(session);
+
+	assert_int_equal(load(different, len), -EINVAL);
+	assert_int_equal(load(other, len), 0);
+	arm(other, VIA_IRQ_MSI, irq);
+	assert_int_equal(f->memory[4096], 0);
+	go(other, VIA_STATE_RUNNING);
+	wait_clear(other, 0x98, 1);
+	wait_clear(other, 0x20, 1);
+	assert_memory_equal(f->memory + 4096, f->memory, 2048);
+	assert_int_equal(f->memory[4096 + 2048], 0x5a);
+	assert_int_equal(get(other, 4), ~0x12345678u);
+	assert_int_equal(get(other, 8), 120);
+	assert_int_equal(get(other, 0x24), 0x31);
+	/* The one that was raised, and the factorial's own. */
+	assert_int_equal(events(irq, 1000), 2);
+	assert_int_equal(events(f->irq, 0), 0);
+
+	/* The first is not used up. */
+	assert_int_equal(via_device_reset(f->dev), 0);
+	assert_int_equal(get(f->dev, 4), 0);
+	via_device_close(different);
+	via_device_free(different);
+	via_device_close(other);
+	assert_int_equal(via_device_attach(other, NULL), 0);
+	via_device_free(other);
+	close(irq);
+}
+
+static void test_migration_of_the_line(void **state)
+{
+	struct fixture *f = *state;
+	struct via_migration_session *session;
+	size_t len;
+
+	put(f->dev, 0x60, 1);
+	assert_int_equal(via_device_migration_set(f->dev, VIA_STATE_STOP_COPY, &session), 0);
+	len = read_all(session, 0, 0);
+	via_migration_session_put(session);
+	assert_int_equal(via_device_reset(f->dev), 0);
+	arm(f->dev, VIA_IRQ_INTX, f->irq);
+	assert_int_equal(load(f->dev, len), 0);
+	assert_int_equal(events(f->irq, 10), 0);
+	go(f->dev, VIA_STATE_RUNNING);
+	assert_int_equal(events(f->irq, 1000), 1);
+	put(f->dev, 0x64, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +441,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_intx, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_dma, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_config, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_migration, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_migration_of_the_line, set_up, tear_down),
 		cmocka_unit_test(test_mask_option),
 	};
 

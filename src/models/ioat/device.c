@@ -39,6 +39,7 @@ static const struct via_device_ops ops = {
 	.config_write = via_ioat_config_write,
 	.reset = reset,
 	.free = ioat_free,
+	.migration = &via_ioat_migration,
 };
 
 static const struct via_device_desc desc = {

@@ -110,6 +110,9 @@ void via_ioat_config_write(struct via_device *dev, void *model, unsigned int pos
 /* engine.c: the device's thread */
 void via_ioat_work(struct via_device *dev, void *model, uint64_t events);
 
+/* migration.c */
+extern const struct via_migration_ops via_ioat_migration;
+
 /* channel.c; with the lock held. */
 /* As after power-on, apart from CHANERR: software asks what went wrong after a reset. */
 void via_ioat_channel_reset(struct via_ioat *ioat);
