@@ -83,7 +83,8 @@ enum via_migration_flags {
  * model gives the rest as bytes. While a device is stopped the library runs
  * neither @work nor @doorbell, holds interrupts back and lets no access to a
  * register through (%VIA_MIGRATION_P2P: lets it through). So a model that does
- * its DMA in @work and @doorbell needs @save and @load only. With
+ * its DMA in @work and @doorbell needs @save and @load only. What it has learned
+ * by @config_write it is not told again, so that is part of its state. With
  * %VIA_MIGRATION_P2P an access to a register must not do DMA by itself.
  */
 struct via_migration_ops {

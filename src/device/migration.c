@@ -237,7 +237,7 @@ void via_migration_close(struct via_device *dev)
 	session_end(dev);
 	via_dma_log_stop(dev->dma);
 	m->precopy_v2 = false;
-	m->was_reset = false;
+	__atomic_store_n(&m->was_reset, false, __ATOMIC_RELAXED);
 	/* Reset it has been; its thread is not needed any more. */
 	if (m->halted) {
 		via_device_set_halted(dev, false);

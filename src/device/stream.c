@@ -235,7 +235,8 @@ static bool give_memory(struct via_stream_out *out)
 	struct via_device *dev = out->dev;
 	bool found = false;
 
-	pthread_rwlock_rdlock(&dev->memory_lock);
+	/* For writing: nobody changes it through us meanwhile. */
+	pthread_rwlock_wrlock(&dev->memory_lock);
 	while (!found && out->bar < VIA_PCI_BARS) {
 		const struct via_bar *bar = &dev->bars[out->bar];
 

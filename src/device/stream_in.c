@@ -32,7 +32,7 @@ struct via_stream_in {
 
 static void clear_memory(struct via_device *dev)
 {
-	pthread_rwlock_rdlock(&dev->memory_lock);
+	pthread_rwlock_wrlock(&dev->memory_lock);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
 		for (uint64_t at = 0; via_stream_next_memory(&dev->bars[i], &at);
 		     at += VIA_DEVICE_PAGE)
@@ -71,11 +71,20 @@ void via_stream_in_free(struct via_stream_in *in)
 
 /* --- Records --------------------------------------------------------------- */
 
+/* Who sent the name may have put anything into it. */
+static int refuse_model(struct via_stream_in *in, const uint8_t *name)
+{
+	char text[VIA_STREAM_NAME_SIZE] = "";
+
+	for (size_t i = 0; i < sizeof(text) - 1 && name[i]; i++)
+		text[i] = name[i] >= 0x20 && name[i] < 0x7f ? (char)name[i] : '?';
+	return REFUSE(in, "it is of model '%s'", text);
+}
+
 static int take_ident(struct via_stream_in *in, const uint8_t *body)
 {
 	uint8_t ours[VIA_STREAM_IDENT_SIZE];
-	const char *name = (const char *)body + VIA_STREAM_IDENT_SIZE - VIA_STREAM_NAME_SIZE;
-	const size_t bars = 48;
+	const size_t bars = 48, name = VIA_STREAM_IDENT_SIZE - VIA_STREAM_NAME_SIZE;
 
 	via_stream_ident(in->dev, ours);
 	if (via_get_le64(body) != VIA_STREAM_MAGIC)
@@ -83,8 +92,8 @@ static int take_ident(struct via_stream_in *in, const uint8_t *body)
 	if (via_get_le32(body + 8) != VIA_STREAM_VERSION)
 		return REFUSE(in, "version %u, this is version %u", via_get_le32(body + 8),
 			      VIA_STREAM_VERSION);
-	if (memcmp(name, in->dev->desc->name, strlen(in->dev->desc->name) + 1) != 0)
-		return REFUSE(in, "it is of model '%.*s'", (int)VIA_STREAM_NAME_SIZE - 1, name);
+	if (memcmp(body + name, ours + name, VIA_STREAM_NAME_SIZE) != 0)
+		return refuse_model(in, body + name);
 	if (memcmp(body + 16, ours + 16, 12) != 0)
 		return REFUSE(in, "it is of function %04x:%04x (%04x:%04x, class %06x)",
 			      via_get_le16(body + 16), via_get_le16(body + 18),
@@ -127,7 +136,7 @@ static int take_memory(struct via_stream_in *in, unsigned int n, uint64_t where,
 		    where - area->offset >= area->size ||
 		    len > area->size - (where - area->offset))
 			continue;
-		pthread_rwlock_rdlock(&dev->memory_lock);
+		pthread_rwlock_wrlock(&dev->memory_lock);
 		memcpy(bar->memory + where, body, len);
 		pthread_rwlock_unlock(&dev->memory_lock);
 		return 0;

@@ -2,6 +2,7 @@
 /* Migration of a device in the device room: states, what stopping means, streams. */
 #include "device/migration.h"
 #include "device/stream.h"
+#include "iommu/dma.h"
 
 #include <viaduct/abi/vfio.h>
 
@@ -410,6 +411,9 @@ static void resets(void **test_state)
 								 cap + 8u, flr, 2), 2);
 		else
 			assert_int_equal(via_device_reset(t->dev), 0);
+		/* Without being asked for its state. */
+		put(t, 0, state);
+		assert_int_equal(get(t, 0), state);
 		assert_int_equal(via_device_migration_get(t->dev), VIA_STATE_RUNNING);
 		if (session)
 			assert_int_equal(via_migration_session_saves(session)
@@ -417,8 +421,6 @@ static void resets(void **test_state)
 						 : via_migration_write(session, image, 1),
 					 -ENODEV);
 		via_migration_session_put(session);
-		put(t, 0, state);
-		assert_int_equal(get(t, 0), state);
 	}
 	assert_int_equal(t->stops, t->resumes);
 	discard(t);
@@ -700,6 +702,113 @@ static void bad_streams(void **test_state)
 	discard(b);
 }
 
+/* --- all at once ----------------------------------------------------------- */
+
+struct torture {
+	struct toy *t;
+	unsigned int seed;
+	bool *stop; /* atomic */
+};
+
+static bool going(const struct torture *x)
+{
+	return !__atomic_load_n(x->stop, __ATOMIC_RELAXED);
+}
+
+static void *torture_states(void *arg)
+{
+	struct torture *x = arg;
+	uint8_t buf[512];
+
+	while (going(x)) {
+		struct via_migration_session *session;
+		uint64_t mark;
+
+		(void)via_device_migration_set(x->t->dev, (uint32_t)rand_r(&x->seed) % 8, &session);
+		for (unsigned int i = 0; session && i < 4; i++) {
+			if (!via_migration_session_saves(session)) {
+				(void)via_migration_write(session, buf, sizeof(buf));
+			} else if (via_migration_peek(session, buf, sizeof(buf), &mark) > 0) {
+				via_migration_consume(session, mark, 1);
+			}
+		}
+		via_migration_session_put(session);
+	}
+	return NULL;
+}
+
+static void *torture_accesses(void *arg)
+{
+	struct torture *x = arg;
+
+	while (going(x)) {
+		uint32_t word = (uint32_t)rand_r(&x->seed);
+		uint64_t at = word % 2 ? word % 6 * 4 : word % 4 * 0x1000;
+
+		if (word & 64)
+			(void)via_device_region_write(x->t->dev, 0, at, &word, 4);
+		else
+			(void)via_device_region_read(x->t->dev, 0, at, &word, 4);
+	}
+	return NULL;
+}
+
+static void *torture_config(void *arg)
+{
+	struct torture *x = arg;
+
+	while (going(x)) {
+		uint16_t command = rand_r(&x->seed) % 4 ? 6 : (uint16_t)rand_r(&x->seed) & 6;
+		struct via_dma_log *log;
+		struct via_iova_range range = {0, 0xffff};
+
+		(void)via_device_region_write(x->t->dev, VIA_REGION_CONFIG, 4, &command, 2);
+		if (rand_r(&x->seed) % 16 == 0)
+			(void)via_device_reset(x->t->dev);
+		if (rand_r(&x->seed) % 16 == 0 && !via_dma_log_new(&range, 1, 12, &log)) {
+			(void)via_device_log_start(x->t->dev, log);
+			via_dma_log_put(log);
+			via_device_log_stop(x->t->dev);
+		}
+	}
+	return NULL;
+}
+
+static void torture(void **test_state)
+{
+	static void *(*const mains[])(void *) = {torture_states, torture_states, torture_accesses,
+						 torture_accesses, torture_config};
+	struct toy *t = make(&full_ops);
+	pthread_t threads[5];
+	struct torture x[5];
+	bool stop = false;
+	uint32_t works;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		x[i] = (struct torture){t, i + 1, &stop};
+		assert_int_equal(pthread_create(&threads[i], NULL, mains[i], &x[i]), 0);
+	}
+	usleep(700000);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 5; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(via_device_reset(t->dev), 0);
+	assert_int_equal(via_device_migration_get(t->dev), VIA_STATE_RUNNING);
+	{
+		uint16_t command = 6;
+
+		assert_int_equal(via_device_region_write(t->dev, VIA_REGION_CONFIG, 4, &command, 2),
+				 2);
+	}
+	works = locked(t, &t->works);
+	put(t, 0, 77);
+	assert_int_equal(get(t, 0), 77);
+	put(t, 4, 0);
+	becomes(t, &t->works, works + 1);
+	assert_int_equal(t->stops, t->resumes);
+	discard(t);
+}
+
 static void log_quietly(void *cookie, enum via_log_level level, const char *text)
 {
 }
@@ -717,6 +826,7 @@ int main(void)
 		cmocka_unit_test(low_power),
 		cmocka_unit_test(pre_copy),
 		cmocka_unit_test(bad_streams),
+		cmocka_unit_test(torture),
 	};
 
 	via_log_set(log_quietly, NULL, VIA_LOG_ERROR);
