@@ -23,9 +23,9 @@
 #include <stdlib.h>
 
 struct via_migration_session {
-	int refs; /* atomic */
+	int refs;		/* atomic */
 	struct via_device *dev; /* lives as long as its files */
-	bool saves; /* constant */
+	bool saves;		/* constant */
 	/* Under the device's migration lock. */
 	bool over;
 	struct via_stream_out *out;
@@ -35,14 +35,10 @@ struct via_migration_session {
 enum step { RUNS, QUIET, FROZEN };
 
 static const uint8_t step_of[VIA_N_MIGRATION_STATES] = {
-	[VIA_STATE_ERROR] = FROZEN,
-	[VIA_STATE_STOP] = FROZEN,
-	[VIA_STATE_RUNNING] = RUNS,
-	[VIA_STATE_STOP_COPY] = FROZEN,
-	[VIA_STATE_RESUMING] = FROZEN,
-	[VIA_STATE_RUNNING_P2P] = QUIET,
-	[VIA_STATE_PRE_COPY] = RUNS,
-	[VIA_STATE_PRE_COPY_P2P] = QUIET,
+	[VIA_STATE_ERROR] = FROZEN,    [VIA_STATE_STOP] = FROZEN,
+	[VIA_STATE_RUNNING] = RUNS,    [VIA_STATE_STOP_COPY] = FROZEN,
+	[VIA_STATE_RESUMING] = FROZEN, [VIA_STATE_RUNNING_P2P] = QUIET,
+	[VIA_STATE_PRE_COPY] = RUNS,   [VIA_STATE_PRE_COPY_P2P] = QUIET,
 };
 
 /* States in which the session that saves is open. */

@@ -82,12 +82,12 @@ enum stage { AT_IDENT, AT_PRECOPY, AT_CONFIG, AT_IRQS, AT_MEMORY, AT_MODEL, AT_E
 struct via_stream_out {
 	struct via_device *dev;
 	enum stage stage;
-	bool stopped;	    /* via_stream_out_finish() */
-	bool initial;	    /* not all has been given once */
-	uint32_t crc;	    /* of the last record */
-	uint64_t position;  /* of record[taken] in the stream */
-	size_t len, taken;  /* of record */
-	unsigned int bar;   /* AT_MEMORY: next one to give */
+	bool stopped;	   /* via_stream_out_finish() */
+	bool initial;	   /* not all has been given once */
+	uint32_t crc;	   /* of the last record */
+	uint64_t position; /* of record[taken] in the stream */
+	size_t len, taken; /* of record */
+	unsigned int bar;  /* AT_MEMORY: next one to give */
 	uint64_t offset;
 	/* The model's state: as it was looked at last, as the other side has it. */
 	uint8_t *now, *sent;
@@ -162,8 +162,8 @@ static bool next_run(struct via_stream_out *out, size_t *ret_len)
 		out->at += BLOCK;
 	if (out->at >= out->now_len)
 		return false;
-	for (end = out->at; end < out->now_len && end - out->at < VIA_STREAM_BODY &&
-			    differs(out, end);)
+	for (end = out->at;
+	     end < out->now_len && end - out->at < VIA_STREAM_BODY && differs(out, end);)
 		end += BLOCK;
 	*ret_len = via_min_u64(end, out->now_len) - out->at;
 	return true;

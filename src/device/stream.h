@@ -78,7 +78,8 @@ ssize_t via_stream_out_peek(struct via_stream_out *out, const uint8_t **ret_byte
 /* Which byte of the stream that is, counted from its start. */
 uint64_t via_stream_out_position(const struct via_stream_out *out);
 void via_stream_out_advance(struct via_stream_out *out, size_t n);
-/* What is left before the copy: of what was there when the stream began, and of what changed since. */
+/* What is left before the copy: of what was there when the stream began, and of what changed since.
+ */
 int via_stream_out_left(struct via_stream_out *out, uint64_t *ret_initial, uint64_t *ret_dirty);
 /* All of a stream, at most. */
 uint64_t via_stream_size(struct via_device *dev);

@@ -16,7 +16,7 @@
 struct via_stream_in {
 	struct via_device *dev;
 	bool refused, ended;
-	uint32_t crc;	/* of the last record */
+	uint32_t crc;	  /* of the last record */
 	uint32_t version; /* of the model's bytes */
 	bool has_ident, has_config, has_irqs;
 	uint8_t *config, *irqs, *model;
@@ -25,9 +25,9 @@ struct via_stream_in {
 	uint8_t record[VIA_STREAM_HEAD + VIA_STREAM_BODY];
 };
 
-#define REFUSE(in, fmt, ...)                                                               \
+#define REFUSE(in, fmt, ...)                                                                 \
 	(via_log(VIA_LOG_ERROR, "%s: migration stream refused: " fmt, (in)->dev->desc->name, \
-		 ##__VA_ARGS__),                                                           \
+		 ##__VA_ARGS__),                                                             \
 	 (in)->refused = true, -EINVAL)
 
 static void clear_memory(struct via_device *dev)
@@ -133,8 +133,7 @@ static int take_memory(struct via_stream_in *in, unsigned int n, uint64_t where,
 		const struct via_area *area = &bar->areas[i];
 
 		if (area->kind == VIA_AREA_REGISTER || where < area->offset ||
-		    where - area->offset >= area->size ||
-		    len > area->size - (where - area->offset))
+		    where - area->offset >= area->size || len > area->size - (where - area->offset))
 			continue;
 		pthread_rwlock_wrlock(&dev->memory_lock);
 		memcpy(bar->memory + where, body, len);
@@ -222,8 +221,7 @@ ssize_t via_stream_in_write(struct via_stream_in *in, const uint8_t *buf, size_t
 		memcpy(in->record + in->have, buf + done, n);
 		in->have += n;
 		done += n;
-		if (in->have == VIA_STREAM_HEAD &&
-		    via_get_le32(in->record + 4) > VIA_STREAM_BODY)
+		if (in->have == VIA_STREAM_HEAD && via_get_le32(in->record + 4) > VIA_STREAM_BODY)
 			return REFUSE(in, "a record is too long");
 		want = wanted(in);
 		if (in->have == want) {

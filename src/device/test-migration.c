@@ -120,14 +120,23 @@ static int toy_load(struct via_device *dev, void *model, uint32_t version, const
 	return 0;
 }
 
-#define TOY_OPS(name, migration_flags)                                                          \
-	static const struct via_migration_ops name##_migration = {                              \
-		.flags = migration_flags, .version = 3, .max_size = 300, .stop = toy_stop,      \
-		.resume = toy_resume, .save = toy_save, .load = toy_load,                       \
-	};                                                                                      \
-	static const struct via_device_ops name = {                                             \
-		.read = toy_read, .write = toy_write, .doorbell = toy_doorbell,                 \
-		.work = toy_work, .reset = toy_reset, .migration = &name##_migration,           \
+#define TOY_OPS(name, migration_flags)                             \
+	static const struct via_migration_ops name##_migration = { \
+		.flags = migration_flags,                          \
+		.version = 3,                                      \
+		.max_size = 300,                                   \
+		.stop = toy_stop,                                  \
+		.resume = toy_resume,                              \
+		.save = toy_save,                                  \
+		.load = toy_load,                                  \
+	};                                                         \
+	static const struct via_device_ops name = {                \
+		.read = toy_read,                                  \
+		.write = toy_write,                                \
+		.doorbell = toy_doorbell,                          \
+		.work = toy_work,                                  \
+		.reset = toy_reset,                                \
+		.migration = &name##_migration,                    \
 	}
 
 TOY_OPS(plain_ops, 0);
@@ -143,16 +152,17 @@ static const struct via_area toy_areas[] = {
 	{MEMORY, 0x2000, VIA_AREA_MEMORY},
 };
 
-#define TOY_DESC(device_name, device_id, vectors_)                                          \
-	{                                                                                   \
-		.name = device_name,                                                        \
-		.ident = {.vendor = 0x1af4, .device = device_id, .class_code = 0x00ff00,    \
-			  .interrupt_pin = 1},                                              \
-		.bars = {[0] = {.size = 0x4000, .areas = toy_areas, .n_areas = 2},          \
-			 [2] = {.size = 0x2000}},                                           \
-		.msix = {.vectors = vectors_, .table_bar = 2, .pba_bar = 2,                 \
-			 .pba_offset = 0x1000},                                             \
-		.express = {.present = true}, .power_management = true,                     \
+#define TOY_DESC(device_name, device_id, vectors_)                                                 \
+	{                                                                                          \
+		.name = device_name,                                                               \
+		.ident = {.vendor = 0x1af4,                                                        \
+			  .device = device_id,                                                     \
+			  .class_code = 0x00ff00,                                                  \
+			  .interrupt_pin = 1},                                                     \
+		.bars = {[0] = {.size = 0x4000, .areas = toy_areas, .n_areas = 2},                 \
+			 [2] = {.size = 0x2000}},                                                  \
+		.msix = {.vectors = vectors_, .table_bar = 2, .pba_bar = 2, .pba_offset = 0x1000}, \
+		.express = {.present = true}, .power_management = true,                            \
 	}
 
 static const struct via_device_desc toy_desc = TOY_DESC("toy", 0x10f0, 70);
@@ -231,7 +241,8 @@ static int go(struct toy *t, uint32_t state, struct via_migration_session **ret_
 	return ret;
 }
 
-static size_t read_all(struct via_migration_session *session, uint8_t *buf, size_t size, ssize_t end)
+static size_t read_all(struct via_migration_session *session, uint8_t *buf, size_t size,
+		       ssize_t end)
 {
 	size_t len = 0;
 	uint64_t mark;
@@ -319,8 +330,10 @@ static void every_cell(void **test_state)
 			}
 		}
 	}
-	assert_int_equal(via_migration_next(1, UINT32_MAX, 1, &(enum via_migration_state){0}), -EINVAL);
-	assert_int_equal(via_migration_next(1, 1, UINT32_MAX, &(enum via_migration_state){0}), -EINVAL);
+	assert_int_equal(via_migration_next(1, UINT32_MAX, 1, &(enum via_migration_state){0}),
+			 -EINVAL);
+	assert_int_equal(via_migration_next(1, 1, UINT32_MAX, &(enum via_migration_state){0}),
+			 -EINVAL);
 }
 
 /* From each state to each, on a device; after it all the device works. */
@@ -337,19 +350,23 @@ static void every_way(void **test_state)
 			for (size_t k = 0; names[k]; k++) {
 				struct via_migration_session *first, *second;
 				uint32_t from = state_of(names[i]), to = state_of(names[k]);
-				bool blocked = from == VIA_STATE_STOP_COPY &&
-					       (to == VIA_STATE_PRE_COPY ||
-						to == VIA_STATE_PRE_COPY_P2P);
+				bool blocked =
+					from == VIA_STATE_STOP_COPY &&
+					(to == VIA_STATE_PRE_COPY || to == VIA_STATE_PRE_COPY_P2P);
 
 				assert_int_equal(via_device_reset(t->dev), 0);
-				assert_int_equal(via_device_migration_get(t->dev), VIA_STATE_RUNNING);
+				assert_int_equal(via_device_migration_get(t->dev),
+						 VIA_STATE_RUNNING);
 				assert_int_equal(go(t, from, &first), 0);
 				if (from == VIA_STATE_RESUMING)
-					assert_int_equal(via_migration_write(first, image, len), len);
+					assert_int_equal(via_migration_write(first, image, len),
+							 len);
 				assert_int_equal(go(t, to, &second), blocked ? -EINVAL : 0);
-				assert_int_equal(via_device_migration_get(t->dev), blocked ? from : to);
+				assert_int_equal(via_device_migration_get(t->dev),
+						 blocked ? from : to);
 				/* One session for the way before the copy and the copy. */
-				if (to == from || (from == VIA_STATE_PRE_COPY && to != VIA_STATE_RESUMING) ||
+				if (to == from ||
+				    (from == VIA_STATE_PRE_COPY && to != VIA_STATE_RESUMING) ||
 				    (from == VIA_STATE_PRE_COPY_P2P && to != VIA_STATE_RESUMING))
 					assert_null(second);
 				via_migration_session_put(first);
@@ -397,7 +414,8 @@ static void resets(void **test_state)
 
 	/* Where the PCI Express capability is. */
 	for (cap = 0x40;; cap = image[1]) {
-		assert_int_equal(via_device_region_read(t->dev, VIA_REGION_CONFIG, cap, image, 2), 2);
+		assert_int_equal(via_device_region_read(t->dev, VIA_REGION_CONFIG, cap, image, 2),
+				 2);
 		if (image[0] == 0x10)
 			break;
 		assert_true(image[1]);
@@ -408,7 +426,8 @@ static void resets(void **test_state)
 		assert_int_equal(go(t, state, &session), 0);
 		if (state % 2)
 			assert_int_equal(via_device_region_write(t->dev, VIA_REGION_CONFIG,
-								 cap + 8u, flr, 2), 2);
+								 cap + 8u, flr, 2),
+					 2);
 		else
 			assert_int_equal(via_device_reset(t->dev), 0);
 		/* Without being asked for its state. */
@@ -416,10 +435,11 @@ static void resets(void **test_state)
 		assert_int_equal(get(t, 0), state);
 		assert_int_equal(via_device_migration_get(t->dev), VIA_STATE_RUNNING);
 		if (session)
-			assert_int_equal(via_migration_session_saves(session)
-						 ? via_migration_peek(session, image, 1, &(uint64_t){0})
-						 : via_migration_write(session, image, 1),
-					 -ENODEV);
+			assert_int_equal(
+				via_migration_session_saves(session)
+					? via_migration_peek(session, image, 1, &(uint64_t){0})
+					: via_migration_write(session, image, 1),
+				-ENODEV);
 		via_migration_session_put(session);
 	}
 	assert_int_equal(t->stops, t->resumes);
@@ -470,9 +490,12 @@ static int own_fd(void *cookie, int fd, int *ret_fd)
 static void arm(struct toy *t, uint32_t index, uint32_t start, int fd)
 {
 	struct via_set_irqs set = {
-		.index = index, .start = start, .count = 1,
+		.index = index,
+		.start = start,
+		.count = 1,
 		.flags = VIA_VFIO_IRQ_SET_DATA_EVENTFD | VIA_VFIO_IRQ_SET_ACTION_TRIGGER,
-		.fds = &fd, .fd_get = own_fd,
+		.fds = &fd,
+		.fd_get = own_fd,
 	};
 
 	assert_int_equal(via_device_set_irqs(t->dev, &set), 0);

@@ -153,8 +153,8 @@ void via_dma_log_mark(struct via_dma_log *log, via_iova_t iova, uint64_t len)
 static uint64_t next_bit(const struct via_dma_log *log, uint64_t bit, uint64_t end)
 {
 	while (bit < end) {
-		uint64_t word = __atomic_load_n(&log->words[bit / 64], __ATOMIC_ACQUIRE) >>
-				bit % 64;
+		uint64_t word =
+			__atomic_load_n(&log->words[bit / 64], __ATOMIC_ACQUIRE) >> bit % 64;
 
 		if (word)
 			return via_min_u64(bit + (unsigned int)__builtin_ctzll(word), end);
@@ -210,7 +210,8 @@ void via_dma_log_take(struct via_dma_log *log, via_iova_t begin, via_iova_t iova
 
 			report(log, r, bit - r->bit, begin, iova, last, shift, words, n_bits,
 			       &done);
-			/* The mark goes before the memory is copied: a write after it marks anew. */
+			/* The mark goes before the memory is copied: a write after it marks anew.
+			 */
 			if (done)
 				__atomic_fetch_and(&log->words[bit / 64],
 						   ~((uint64_t)1 << bit % 64), __ATOMIC_SEQ_CST);

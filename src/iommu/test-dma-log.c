@@ -40,10 +40,12 @@ static int set_up(void **state)
 	assert_int_equal(via_ioas_new(via_iommu_props_intel(), &f->ioas), 0);
 	/* Two mappings, so that a write can span them. */
 	assert_int_equal(via_ioas_map(f->ioas, IOVA, f->space, (uintptr_t)f->memory, SIZE / 2,
-				      VIA_PROT_READ | VIA_PROT_WRITE), 0);
+				      VIA_PROT_READ | VIA_PROT_WRITE),
+			 0);
 	assert_int_equal(via_ioas_map(f->ioas, IOVA + SIZE / 2, f->space,
 				      (uintptr_t)f->memory + SIZE / 2, SIZE / 2,
-				      VIA_PROT_READ | VIA_PROT_WRITE), 0);
+				      VIA_PROT_READ | VIA_PROT_WRITE),
+			 0);
 	assert_int_equal(via_dma_new("test", &f->dma), 0);
 	assert_int_equal(via_dma_attach(f->dma, f->ioas), 0);
 	via_dma_enable(f->dma, true);
@@ -247,10 +249,12 @@ static void copies_under_load(void **state)
 		via_dma_log_take(log, IOVA, IOVA, IOVA + 64 * PAGE - 1, 12, &word, 64);
 		for (unsigned int i = 0; i < 64; i++)
 			if (word >> i & 1)
-				__atomic_store_n((uint64_t *)(void *)(copy + (size_t)i * PAGE),
-						 __atomic_load_n((uint64_t *)(void *)(f->memory +
-								 (size_t)i * PAGE), __ATOMIC_RELAXED),
-						 __ATOMIC_RELAXED);
+				__atomic_store_n(
+					(uint64_t *)(void *)(copy + (size_t)i * PAGE),
+					__atomic_load_n(
+						(uint64_t *)(void *)(f->memory + (size_t)i * PAGE),
+						__ATOMIC_RELAXED),
+					__ATOMIC_RELAXED);
 	}
 	assert_memory_equal(copy, f->memory, (size_t)64 * PAGE);
 	via_dma_log_put(log);

@@ -52,7 +52,7 @@ static void drop_requests(struct via_config *config)
 
 	if (m->express)
 		config->virt[m->express + PCI_EXP_DEVCTL + 1] &=
-			(uint8_t)~(PCI_EXP_DEVCTL_FLR >> 8);
+			(uint8_t) ~(PCI_EXP_DEVCTL_FLR >> 8);
 	if (m->af)
 		config->virt[m->af + PCI_AF_CONTROL] &= (uint8_t)~PCI_AF_CONTROL_FLR;
 }
@@ -107,8 +107,8 @@ static void load_messages(struct via_config *config)
 	if (mask)
 		via_config_after_write(config, &m->owner[m->msi], m->msi + mask, 4, 0, 0);
 	if (m->msix)
-		via_config_after_write(config, &m->owner[m->msix], m->msix + PCI_MSIX_CONTROL, 2,
-				       0, 0);
+		via_config_after_write(config, &m->owner[m->msix], m->msix + PCI_MSIX_CONTROL, 2, 0,
+				       0);
 }
 
 int via_config_load(struct via_config *config, const uint8_t *state)

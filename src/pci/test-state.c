@@ -85,7 +85,8 @@ static void hostile(void **state)
 		assert_int_equal(get(f, 1, 0x34), get(fresh, 1, 0x34));
 		assert_int_equal(get(f, 2, PM), get(fresh, 2, PM));
 		assert_int_equal(get(f, 2, EXP + 2), get(fresh, 2, EXP + 2));
-		/* No request is left behind, and an enable only where there is something to enable. */
+		/* No request is left behind, and an enable only where there is something to enable.
+		 */
 		assert_int_equal(get(f, 2, EXP + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_FLR, 0);
 		assert_int_equal(get(f, 1, AF + PCI_AF_CONTROL) & PCI_AF_CONTROL_FLR, 0);
 		assert_int_equal(get(f, 2, MSI + PCI_MSI_CONTROL) & PCI_MSI_CONTROL_ENABLE, 0);

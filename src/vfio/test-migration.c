@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Migration and DMA logging as a program calls them, on the edu device; against a kernel where there is one. */
+/* Migration and DMA logging as a program calls them, on the edu device; against a kernel where
+ * there is one. */
 #include "device/device.h"
 #include "vfio/migration-script.h"
 #include "vfio/test-caller.h"
@@ -96,11 +97,13 @@ static struct machine *machine_new(enum via_profile profile)
 	m->container = node(m, "vfio/vfio");
 	m->group = node(m, "vfio/1");
 	assert_int_equal(ioc(m, m->group, VIA_VFIO_GROUP_SET_CONTAINER, &m->container), 0);
-	assert_int_equal(ioc(m, m->container, VIA_VFIO_SET_IOMMU, (void *)VIA_VFIO_TYPE1v2_IOMMU), 0);
+	assert_int_equal(ioc(m, m->container, VIA_VFIO_SET_IOMMU, (void *)VIA_VFIO_TYPE1v2_IOMMU),
+			 0);
 	m->device = (int)ioc(m, m->group, VIA_VFIO_GROUP_GET_DEVICE_FD, "0000:00:03.0");
 	assert_true(m->device >= 0);
 	assert_int_equal(transfer(m, m->device, true, &command, 2,
-				  ((uint64_t)VIA_VFIO_PCI_CONFIG_REGION_INDEX << 40) + 4), 2);
+				  ((uint64_t)VIA_VFIO_PCI_CONFIG_REGION_INDEX << 40) + 4),
+			 2);
 	return m;
 }
 
@@ -176,8 +179,12 @@ static void script_compare(void *cookie, const char *text)
 static void as_a_kernel(void **state)
 {
 	static struct script s = {
-		.ioctl = script_ioctl, .read = script_read, .write = script_write,
-		.pread = script_pread, .close = script_close, .line = script_compare,
+		.ioctl = script_ioctl,
+		.read = script_read,
+		.write = script_write,
+		.pread = script_pread,
+		.close = script_close,
+		.line = script_compare,
 	};
 	struct machine *m = *state;
 
@@ -286,7 +293,8 @@ static void no_descriptor(void **state)
 	struct machine *m = *state;
 	struct via_caller_ops ops = *m->tc.caller.ops;
 	const struct via_caller_ops *before = m->tc.caller.ops;
-	uint8_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd;
 
 	ops.file_put = no_file_put;
@@ -378,8 +386,8 @@ static void edu_dma(struct machine *m, uint64_t iova, uint64_t len, bool to_ram)
 static long start(struct machine *m, uint64_t *page_size, uint64_t first, uint64_t len)
 {
 	struct via_vfio_device_feature_dma_logging_range range = {first, len};
-	struct via_vfio_device_feature_dma_logging_control control = {
-		*page_size, 1, 0, (uint64_t)(uintptr_t)&range};
+	struct via_vfio_device_feature_dma_logging_control control = {*page_size, 1, 0,
+								      (uint64_t)(uintptr_t)&range};
 	long ret = feature(m, SET | 6, &control, sizeof(control));
 
 	*page_size = control.page_size;

@@ -48,8 +48,11 @@ static int set_state(uint32_t state)
 static int arm(void)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	uint32_t words[6] = {sizeof(words), VIA_VFIO_IRQ_SET_DATA_EVENTFD |
-			     VIA_VFIO_IRQ_SET_ACTION_TRIGGER, VIA_VFIO_PCI_MSI_IRQ_INDEX, 0, 1,
+	uint32_t words[6] = {sizeof(words),
+			     VIA_VFIO_IRQ_SET_DATA_EVENTFD | VIA_VFIO_IRQ_SET_ACTION_TRIGGER,
+			     VIA_VFIO_PCI_MSI_IRQ_INDEX,
+			     0,
+			     1,
 			     (uint32_t)fd};
 
 	CHECK(fd >= 0 && ioctl(device, VIA_VFIO_DEVICE_SET_IRQS, words) == 0);
@@ -166,8 +169,8 @@ static int load(const char *path)
 static uint64_t written(void)
 {
 	uint64_t word = 0;
-	struct via_vfio_device_feature_dma_logging_report report = {
-		IOVA, 64 * PAGE, PAGE, (uint64_t)(uintptr_t)&word};
+	struct via_vfio_device_feature_dma_logging_report report = {IOVA, 64 * PAGE, PAGE,
+								    (uint64_t)(uintptr_t)&word};
 
 	CHECK(feature(GET | VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, &report, sizeof(report)) ==
 	      0);
@@ -177,13 +180,14 @@ static uint64_t written(void)
 static int log_dma(void)
 {
 	struct via_vfio_device_feature_dma_logging_range range = {IOVA, 64 * PAGE};
-	struct via_vfio_device_feature_dma_logging_control control = {
-		PAGE, 1, 0, (uint64_t)(uintptr_t)&range};
+	struct via_vfio_device_feature_dma_logging_control control = {PAGE, 1, 0,
+								      (uint64_t)(uintptr_t)&range};
 
 	open_all();
 	(void)dma_memory(IOVA, 64 * PAGE);
-	CHECK(feature(SET | VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &control,
-		      sizeof(control)) == 0 && control.page_size == PAGE);
+	CHECK(feature(SET | VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_START, &control, sizeof(control)) ==
+		      0 &&
+	      control.page_size == PAGE);
 	edu_dma(IOVA, CARD, TO_CARD);
 	CHECK(written() == 0);
 	edu_dma(CARD, IOVA + 3 * PAGE, FROM_CARD);

@@ -23,8 +23,8 @@
 struct subject {
 	const char *model;
 	struct via_device *dev;
-	uint64_t reg;  /* one that keeps what is written to its low byte, */
-	uint8_t flip;  /* but for these bits */
+	uint64_t reg; /* one that keeps what is written to its low byte, */
+	uint8_t flip; /* but for these bits */
 	uint8_t image[IMAGE_MAX];
 	size_t len;
 };
@@ -65,7 +65,8 @@ static void take_image(struct subject *s)
 	ssize_t n;
 
 	FUZZ_CHECK(go(s, VIA_STATE_STOP_COPY, &session) == 0 && session);
-	while ((n = via_migration_peek(session, s->image + s->len, IMAGE_MAX - s->len, &mark)) > 0) {
+	while ((n = via_migration_peek(session, s->image + s->len, IMAGE_MAX - s->len, &mark)) >
+	       0) {
 		via_migration_consume(session, mark, (size_t)n);
 		s->len += (size_t)n;
 	}

@@ -105,16 +105,18 @@ static void test_suspended_and_failed(void **test_state)
 	set_desc(f, 0, IOVA + SRC, IOVA + DST, 0, 0);
 	start(f, desc_iova(0), 1);
 	wait_state(f, IOAT_HALTED);
-	assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, IOAT_PCI_CHANERR_INT,
-						before, 4), 4);
+	assert_int_equal(
+		via_device_region_read(f->dev, VIA_REGION_CONFIG, IOAT_PCI_CHANERR_INT, before, 4),
+		4);
 	assert_true(via_get_le32(before));
 	move(f, "xfercap=1M");
 	go(f->dev, VIA_STATE_RUNNING);
 	assert_int_equal(state(f), IOAT_HALTED);
 	assert_int_equal(get(f, CHAN(IOAT_CHANERR), 4), IOAT_CHANERR_LENGTH);
 	assert_int_equal(get(f, CHAN(IOAT_CHANERRMSK), 4), 0x55);
-	assert_int_equal(via_device_region_read(f->dev, VIA_REGION_CONFIG, IOAT_PCI_CHANERR_INT,
-						again, 4), 4);
+	assert_int_equal(
+		via_device_region_read(f->dev, VIA_REGION_CONFIG, IOAT_PCI_CHANERR_INT, again, 4),
+		4);
 	assert_memory_equal(before, again, 4);
 	clear_errors(f);
 	fill(f);
@@ -147,8 +149,8 @@ static void test_refuses(void **test_state)
 	static const struct {
 		unsigned int at;
 		uint32_t value;
-	} rows[] = {{0, 19}, {4, 1u << 9}, {8, 256}, {16, 65536}, {20, 4}, {72, 65536},
-		    {76, 65536}, {108, 1}};
+	} rows[] = {{0, 19}, {4, 1u << 9}, {8, 256},	{16, 65536},
+		    {20, 4}, {72, 65536},  {76, 65536}, {108, 1}};
 	struct fixture *f = *test_state;
 	uint8_t state[136] = {20};
 	struct via_error err = {0};
@@ -162,8 +164,7 @@ static void test_refuses(void **test_state)
 			via_put_le32(bad + rows[i].at, rows[i].value);
 		err.text[0] = '\0';
 		go(f->dev, VIA_STATE_STOP);
-		assert_int_equal(try_load(f, 1, bad, sizeof(bad), &err),
-				 good ? 0 : -EINVAL);
+		assert_int_equal(try_load(f, 1, bad, sizeof(bad), &err), good ? 0 : -EINVAL);
 		assert_true(good || err.text[0]);
 		assert_int_equal(via_device_reset(f->dev), 0);
 	}
