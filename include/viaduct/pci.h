@@ -137,6 +137,7 @@ enum via_pci_cap_kind {
 	VIA_CAP_DVSEC,	      /* designated vendor-specific */
 	VIA_CAP_OTHER,	      /* any other, byte by byte */
 	VIA_CAP_OTHER_EXT,    /* any other extended one */
+	VIA_CAP_SRIOV,	      /* single root I/O virtualization: a physical function */
 };
 
 /**
@@ -149,6 +150,26 @@ struct via_pci_bytes {
 	const uint8_t *value;
 	const uint8_t *writable;
 	uint16_t len;
+};
+
+/**
+ * struct via_pci_sriov - what virtual functions a physical function can have
+ * @total: how many at most, from 1; InitialVFs is the same
+ * @offset, @stride: the routing id of virtual function n is that of the physical
+ *	function plus @offset + n * @stride; both from 1, all within 16 bits
+ * @vf_device: their device id; the vendor is the physical function's
+ * @page_sizes: bit n for pages of 4096 << n; 0: those that every function must
+ *	support, which are 4, 8, 64 and 256 KiB, 1 and 4 MiB
+ * @bars: of each virtual function: memory, a power of two from 4096 bytes; flags
+ *	are VIA_BAR_MEM64, which takes the next index too, and VIA_BAR_PREFETCH
+ */
+struct via_pci_sriov {
+	uint16_t total, offset, stride, vf_device;
+	uint32_t page_sizes;
+	struct {
+		uint64_t size;
+		unsigned int flags;
+	} bars[VIA_PCI_BARS];
 };
 
 /**
@@ -219,6 +240,8 @@ struct via_pci_cap {
 			uint8_t revision;
 			struct via_pci_bytes body;
 		} dvsec;
+		/** @sriov: virtual functions; their devices are made by @ops->vf_new */
+		struct via_pci_sriov sriov;
 		/** @other: @id, of an extended one the @version; the body follows the header */
 		struct {
 			uint16_t id;
@@ -236,6 +259,7 @@ enum via_reset {
 	VIA_RESET_PM,	 /* D3hot to D0 without No_Soft_Reset */
 	VIA_RESET_HOT,	 /* secondary bus reset */
 	VIA_RESET_CLOSE, /* last close */
+	VIA_RESET_PF,	 /* of a virtual function: its physical function was reset */
 };
 
 #ifdef __cplusplus

@@ -33,6 +33,7 @@ struct via_config {
 	bool memory;				/* as last told by ops->memory */
 	bool held;				/* no memory until all of a slot have been reset */
 	unsigned int power;			/* D-state */
+	unsigned int vfs;			/* virtual functions that are enabled */
 	uint32_t saved_bars[VIA_PCI_BARS + 1];	/* the device's at open, the ROM's last */
 	uint8_t saved[VIA_CONFIG_SIZE_EXPRESS]; /* the device's when it went to D3hot */
 	atomic_uint command;			/* written under lock, read by anybody */

@@ -4,6 +4,8 @@
 #include "pci/config-private.h"
 #include "pci/regs.h"
 
+#include <errno.h>
+
 void via_config_tell_memory(struct via_config *config, bool on)
 {
 	on = on && !config->held;
@@ -123,6 +125,9 @@ static unsigned int next_power(struct via_config *config, unsigned int want)
 {
 	uint32_t pmc = via_config_dev_get(config, config->masks.pm + PCI_PM_PMC, 2);
 
+	/* Virtual functions need the physical one. */
+	if (config->vfs && want != PCI_D0)
+		return config->power;
 	if ((want == PCI_D1 && !(pmc & PCI_PM_PMC_D1)) ||
 	    (want == PCI_D2 && !(pmc & PCI_PM_PMC_D2)) || (want != PCI_D0 && want < config->power))
 		return config->power;
@@ -196,4 +201,38 @@ bool via_config_memory(struct via_config *config)
 	memory = via_config_memory_accessible(config);
 	pthread_mutex_unlock(&config->lock);
 	return memory;
+}
+
+/* --- SR-IOV ---------------------------------------------------------------- */
+
+int via_config_set_vfs(struct via_config *config, unsigned int n)
+{
+	int r = -EINVAL;
+
+	pthread_mutex_lock(&config->lock);
+	if (n && config->open)
+		via_config_request_power(config, PCI_D0);
+	if (config->regs && via_regfile_set_vfs(config->regs, n)) {
+		config->vfs = n;
+		r = 0;
+	}
+	pthread_mutex_unlock(&config->lock);
+	return r;
+}
+
+void via_config_lose(struct via_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+	via_config_tell_memory(config, false);
+	(void)via_config_dev_update(config, PCI_COMMAND, 2, PCI_COMMAND_MASTER, 0);
+	via_config_set_command(config, via_config_current_command(config));
+	via_config_write_power(config, PCI_D0);
+	if (config->ops->reset)
+		config->ops->reset(config->cookie, VIA_RESET_PF);
+	config->dev.ops->init(config->dev.cookie);
+	via_irqs_msix_function_mask(config->irqs, false);
+	via_irqs_reset(config->irqs);
+	via_config_set_command(config, via_config_current_command(config));
+	via_config_tell_memory(config, via_config_memory_accessible(config));
+	pthread_mutex_unlock(&config->lock);
 }

@@ -123,6 +123,17 @@ void via_config_reset_together(struct via_config *const *configs, unsigned int n
  */
 void via_config_emulate_msix(struct via_config *config, bool on);
 
+/*
+ * The host enables n virtual functions of this physical one, or none: it is
+ * woken, and stays in D0 as long as there are any. -EINVAL: it cannot have any.
+ */
+int via_config_set_vfs(struct via_config *config, unsigned int n);
+/*
+ * The physical function of this virtual one was reset: all that the registers
+ * held is lost, and nobody puts it back.
+ */
+void via_config_lose(struct via_config *config);
+
 size_t via_config_size(const struct via_config *config);
 
 /*

@@ -68,6 +68,8 @@ void via_regfile_listen(struct via_regfile *regs,
 			void (*written)(void *cookie, unsigned int pos, unsigned int width,
 					uint32_t value),
 			void *cookie);
+/* The host enables n virtual functions, or none; with the config lock held. False: cannot have any. */
+bool via_regfile_set_vfs(struct via_regfile *regs, unsigned int n);
 void via_regfile_free(struct via_regfile *regs);
 void via_regfile_dev(struct via_regfile *regs, struct via_config_dev *ret_dev);
 /*

@@ -50,21 +50,27 @@ static uint32_t bar_type(const struct via_config_bar *bar)
 static void add_header(struct via_regfile *regs, const struct via_config_desc *desc)
 {
 	const struct via_pci_ident *ident = &desc->ident;
+	bool virtual = desc->flags & VIA_CONFIG_VF;
 
-	reg16(regs, PCI_VENDOR_ID, ident->vendor, 0);
-	reg16(regs, PCI_DEVICE_ID, ident->device, 0);
+	/* 9.3.4.1: a virtual function has its ids, its BARs and Memory Enable in the physical one. */
+	reg16(regs, PCI_VENDOR_ID, virtual ? 0xffff : ident->vendor, 0);
+	reg16(regs, PCI_DEVICE_ID, virtual ? 0xffff : ident->device, 0);
 	/* What PC firmware leaves behind, whatever BARs there are: pci-config.md 2.4. */
-	reg16(regs, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR,
-	      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR);
+	if (virtual)
+		reg16(regs, PCI_COMMAND, 0, PCI_COMMAND_MASTER);
+	else
+		reg16(regs, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR,
+		      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+			      PCI_COMMAND_SERR);
 	via_put_le16(regs->w1c + PCI_STATUS, PCI_STATUS_RW1C);
 	reg8(regs, PCI_REVISION_ID, ident->revision, 0);
 	reg8(regs, PCI_CLASS_PROG, (uint8_t)ident->class_code, 0);
 	reg16(regs, PCI_CLASS_DEVICE, (uint16_t)(ident->class_code >> 8), 0);
-	reg8(regs, PCI_CACHE_LINE_SIZE, 0, 0xff);
+	reg8(regs, PCI_CACHE_LINE_SIZE, 0, virtual ? 0 : 0xff);
 	/* PCI Express 7.5.1.1.7 wires the latency timer to 0. */
 	reg8(regs, PCI_LATENCY_TIMER, 0, desc->express.present ? 0 : 0xff);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
-		if (desc->bars[i].size)
+		if (desc->bars[i].size && !virtual)
 			reg32(regs, PCI_BAR(i), bar_type(&desc->bars[i]), 0);
 	reg16(regs, PCI_SUBSYSTEM_VENDOR_ID, ident->subsystem_vendor, 0);
 	reg16(regs, PCI_SUBSYSTEM_ID, ident->subsystem_device, 0);
@@ -294,6 +300,15 @@ static void fill_dvsec(const struct filler *f)
 	fill_bytes(f, 10, &f->cap->dvsec.body);
 }
 
+static void fill_sriov(const struct filler *f)
+{
+	bool ari = false;
+
+	for (size_t i = 0; i < f->desc->n_caps; i++)
+		ari |= f->desc->caps[i].kind == VIA_CAP_ARI;
+	via_sriov_fill(f->regs, f->at, &f->cap->sriov, ari);
+}
+
 static void fill_other(const struct filler *f)
 {
 	fill_bytes(f, f->cap->kind == VIA_CAP_OTHER ? 2 : PCI_EXT_HEADER_SIZE, &f->cap->other.body);
@@ -363,6 +378,11 @@ static unsigned int dvsec_size(const struct filler *f)
 	return len > 0xfff ? 0 : len;
 }
 
+static unsigned int sriov_size(const struct filler *f)
+{
+	return via_sriov_size(&f->cap->sriov);
+}
+
 static unsigned int other_size(const struct filler *f)
 {
 	unsigned int header = f->cap->kind == VIA_CAP_OTHER ? 2 : PCI_EXT_HEADER_SIZE;
@@ -411,6 +431,10 @@ static const struct kind {
 	[VIA_CAP_OTHER] = {"other", "its id is 1 to 255", 0, 0, 0, other_size, fill_other},
 	[VIA_CAP_OTHER_EXT] = {"other extended", "its id is 1 to 65535, its version at most 15", 0,
 			       1, 0, other_size, fill_other},
+	[VIA_CAP_SRIOV] = {"SR-IOV",
+			   "virtual functions from 1, in reach of 16 bits of routing id, memory BARs "
+			   "of a power of two from 4096 bytes, page sizes from 0x553",
+			   PCI_EXT_CAP_ID_SRIOV, 1, 0, sriov_size, fill_sriov},
 };
 
 /* --- Places ---------------------------------------------------------------- */
@@ -582,7 +606,7 @@ static int place_cap(struct layout *l, const struct via_config_desc *desc,
 	int at;
 
 	*f = (struct filler){.regs = l->regs, .desc = desc, .cap = cap};
-	if (cap->kind < VIA_CAP_AF || cap->kind > VIA_CAP_OTHER_EXT)
+	if (cap->kind < VIA_CAP_AF || cap->kind > VIA_CAP_SRIOV)
 		return via_error_set(l->err, -EINVAL, "capability %zu at %#x: unknown kind %d",
 				     (size_t)(cap - desc->caps), cap->offset, (int)cap->kind);
 	kind = &kinds[cap->kind];

@@ -10,7 +10,8 @@ struct via_regfile {
 	/* Constant after via_regfile_new(). */
 	struct via_irqs *irqs;
 	unsigned int size;
-	unsigned int msix; /* capability, 0: none */
+	unsigned int msix, sriov; /* capabilities, 0: none */
+	/* What is not the host's to set up is constant, the rest (SR-IOV) under the config lock. */
 	uint8_t initial[VIA_CONFIG_SIZE_EXPRESS];
 	uint8_t writable[VIA_CONFIG_SIZE_EXPRESS];
 	uint8_t w1c[VIA_CONFIG_SIZE_EXPRESS];
@@ -33,5 +34,11 @@ struct via_regfile {
 /* Fill regs, all zero, from a checked description. 0, -EINVAL with text, -ENOMEM. */
 int via_regfile_layout(struct via_regfile *regs, const struct via_config_desc *desc,
 		       struct via_error *err);
+
+/* sriov.c: how long the capability is; 0: the description cannot be. */
+unsigned int via_sriov_size(const struct via_pci_sriov *sriov);
+/* Its registers at position at, before the host has enabled anything. */
+void via_sriov_fill(struct via_regfile *regs, unsigned int at, const struct via_pci_sriov *sriov,
+		    bool ari);
 
 #endif

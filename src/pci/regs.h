@@ -318,7 +318,22 @@
 #define PCI_ATS_CONTROL_STU 0x001fu
 #define PCI_ATS_CONTROL_ENABLE 0x8000u
 #define PCI_ATS_SIZE 8u
-#define PCI_SRIOV_SIZE 0x40u   /* 9.3.3 */
+#define PCI_SRIOV_CONTROL 0x08u /* 9.3.3: single root I/O virtualization */
+#define PCI_SRIOV_CONTROL_VF_ENABLE 0x0001u
+#define PCI_SRIOV_CONTROL_MSE 0x0008u /* VF Memory Space Enable */
+#define PCI_SRIOV_CONTROL_ARI 0x0010u /* ARI Capable Hierarchy */
+#define PCI_SRIOV_INITIAL_VFS 0x0cu
+#define PCI_SRIOV_TOTAL_VFS 0x0eu
+#define PCI_SRIOV_NUM_VFS 0x10u
+#define PCI_SRIOV_OFFSET 0x14u
+#define PCI_SRIOV_STRIDE 0x16u
+#define PCI_SRIOV_VF_DEVICE 0x1au
+#define PCI_SRIOV_PAGE_SIZES 0x1cu
+#define PCI_SRIOV_PAGE_SIZE 0x20u
+#define PCI_SRIOV_BAR(n) (0x24u + 4u * (n))
+/* 9.3.3.12: the page sizes that every function supports */
+#define PCI_SRIOV_PAGE_SIZES_REQUIRED 0x00000553u
+#define PCI_SRIOV_SIZE 0x40u
 #define PCI_MULTICAST_SIZE 40u /* 7.9.11, of an endpoint */
 #define PCI_PRI_CONTROL 4u     /* 10.5.2: page requests */
 #define PCI_PRI_CONTROL_ENABLE 0x0001u

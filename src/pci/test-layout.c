@@ -75,6 +75,34 @@ static void test_mistakes(void **state)
 		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 1, .version = 16 } });
 	REFUSED(false, "other at 0: its id is 1 to 255",
 		{ .kind = VIA_CAP_OTHER, .other = { .id = 0x100 } });
+#define SRIOV_RULE                                                                         \
+	"SR-IOV at 0: virtual functions from 1, in reach of 16 bits of routing id, memory " \
+	"BARs of a power of two from 4096 bytes, page sizes from 0x553"
+	REFUSED(true, SRIOV_RULE, { .kind = VIA_CAP_SRIOV });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV, .sriov = { .total = 2, .offset = 1 } });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV,
+		  .sriov = { .total = 2, .offset = 0x8000, .stride = 0x8000 } });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV,
+		  .sriov = { .total = 1, .offset = 1, .stride = 1, .page_sizes = 1 } });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV,
+		  .sriov = { .total = 1, .offset = 1, .stride = 1, .bars = { { 2048, 0 } } } });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV,
+		  .sriov = { .total = 1, .offset = 1, .stride = 1,
+			     .bars = { { 4096, VIA_BAR_IO } } } });
+	REFUSED(true, SRIOV_RULE,
+		{ .kind = VIA_CAP_SRIOV,
+		  .sriov = { .total = 1, .offset = 1, .stride = 1,
+			     .bars = { { 4096, VIA_BAR_MEM64 }, { 4096, 0 } } } });
+	REFUSED(false, "SR-IOV: only PCI Express functions have extended capabilities",
+		{ .kind = VIA_CAP_SRIOV, .sriov = { .total = 1, .offset = 1, .stride = 1 } });
+	REFUSED(true, "SR-IOV at 0xfe0: its 64 bytes do not fit below 0x1000",
+		{ .kind = VIA_CAP_SRIOV, .offset = 0xfe0,
+		  .sriov = { .total = 1, .offset = 1, .stride = 1 } });
 	/* Ids that are known have lengths, whoever describes them. */
 	REFUSED(true, "other extended at 0x100: id 0x1 needs 44 bytes, and it has 4",
 		{ .kind = VIA_CAP_OTHER_EXT, .other = { .id = 0x01 } });

@@ -230,7 +230,7 @@ static void test_virtual_function(void **state)
 	assert_int_equal(get(f, 1, 0x3d), 0);
 	put(f, 2, 0x04, 0);
 	assert_int_equal(get(f, 2, 0x04), 0);
-	assert_string_equal(f->hooks, "command 103>0; ");
+	assert_string_equal(f->hooks, "command 2>0; ");
 	put(f, 2, 0x04, 2);
 	assert_int_equal(get(f, 2, 0x04), 2);
 	assert_int_equal(get(f, 4, 0x10), 0xc);

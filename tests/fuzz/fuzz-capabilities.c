@@ -83,7 +83,7 @@ static void make_cap(struct state *s, unsigned int i, struct fuzz_input *in)
 {
 	struct via_pci_cap *cap = &s->caps[i];
 
-	cap->kind = (enum via_pci_cap_kind)(fuzz_u8(in) % (VIA_CAP_OTHER_EXT + 2));
+	cap->kind = (enum via_pci_cap_kind)(fuzz_u8(in) % (VIA_CAP_SRIOV + 1));
 	cap->offset = fuzz_u8(in) & 1 ? fuzz_u16(in) & 0x1fff : 0;
 	switch (cap->kind) {
 	case VIA_CAP_VPD:
@@ -130,6 +130,18 @@ static void make_cap(struct state *s, unsigned int i, struct fuzz_input *in)
 	case VIA_CAP_POWER_BUDGET:
 		cap->power_budget.data = s->budget;
 		cap->power_budget.n = fuzz_u8(in) % 5u;
+		break;
+	case VIA_CAP_SRIOV:
+		cap->sriov.total = fuzz_u8(in) % 70u;
+		cap->sriov.offset = fuzz_u16(in);
+		cap->sriov.stride = fuzz_u16(in);
+		cap->sriov.page_sizes = fuzz_u8(in) & 1 ? fuzz_u32(in) : 0;
+		for (unsigned int n = 0; n < VIA_PCI_BARS; n++) {
+			uint8_t bar = fuzz_u8(in);
+
+			cap->sriov.bars[n].size = bar & 3 ? 0 : 1ull << (bar >> 2);
+			cap->sriov.bars[n].flags = bar >> 4 & 7;
+		}
 		break;
 	case VIA_CAP_VENDOR_EXT:
 		cap->vendor_ext.id = fuzz_u16(in);
