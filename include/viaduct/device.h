@@ -44,6 +44,12 @@ enum via_device_flags {
 	VIA_DEVICE_CONCURRENT = 1u << 0, /* callbacks may run at the same time */
 	/* Programs see every capability, also those that vfio-pci hides. */
 	VIA_DEVICE_ALL_CAPABILITIES = 1u << 1,
+	/*
+	 * An SR-IOV virtual function, from @ops->vf_new: PCI Express, without
+	 * interrupt pin, ROM and I/O BARs. Its ids and BARs are those that the
+	 * physical function's capability says.
+	 */
+	VIA_DEVICE_VF = 1u << 2,
 };
 
 /** VIA_DEVICE_VGA - instead of a BAR: legacy VGA, 0xa0000-0xbffff, 0x3b0-0x3bb, 0x3c0-0x3df */
@@ -158,6 +164,16 @@ struct via_device_ops {
 	 */
 	uint32_t (*config_read)(struct via_device *dev, void *model, unsigned int pos,
 				unsigned int size, uint32_t value);
+	/**
+	 * @vf_new: make virtual function @index of this physical one (which has
+	 * VIA_CAP_SRIOV) with via_device_new(), its description flagged
+	 * VIA_DEVICE_VF. Called without the device's lock, never twice at the
+	 * same time. Virtual functions are freed before their physical one. A
+	 * callback of theirs may take its lock, one of its may not take theirs;
+	 * when it is reset, they are (VIA_RESET_PF). 0 or a negative errno.
+	 */
+	int (*vf_new)(struct via_device *dev, void *model, unsigned int index,
+		      struct via_error *err, struct via_device **ret_vf);
 	/** @reset: initial register state; stop DMA, cancel I/O in flight, put all leases */
 	void (*reset)(struct via_device *dev, void *model, enum via_reset kind);
 	/** @free: the device goes away; no callback runs afterwards */

@@ -88,6 +88,7 @@ static void reset_model(void *cookie, enum via_reset kind)
 	via_count(&dev->counters.resets);
 	if (kind != VIA_RESET_OPEN && kind != VIA_RESET_CLOSE && kind != VIA_RESET_PM)
 		__atomic_store_n(&dev->migration.was_reset, true, __ATOMIC_RELEASE);
+	via_vfs_lose(dev);
 }
 
 static void vendor_written(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
@@ -155,6 +156,7 @@ static int init_locks(struct via_device *dev)
 	pthread_mutex_init(&dev->model_lock, NULL);
 	pthread_mutex_init(&dev->dma_lock, NULL);
 	via_migration_init(dev);
+	pthread_mutex_init(&dev->vf_lock, NULL);
 	return 0;
 }
 
@@ -170,7 +172,8 @@ static int init_pci(struct via_device *dev, struct via_error *err)
 		.caps = desc->caps,
 		.n_caps = desc->n_caps,
 		.flags = dev->backing.config_flags |
-			 (desc->flags & VIA_DEVICE_ALL_CAPABILITIES ? VIA_CONFIG_SHOW_ALL : 0),
+			 (desc->flags & VIA_DEVICE_ALL_CAPABILITIES ? VIA_CONFIG_SHOW_ALL : 0) |
+			 (desc->flags & VIA_DEVICE_VF ? VIA_CONFIG_VF : 0),
 		.rom_size = dev->rom_size ? dev->rom_size : dev->backing.rom_bar,
 	};
 	struct via_irqs_desc irqs;
@@ -201,6 +204,8 @@ static int init(struct via_device *dev, struct via_error *err)
 		ret = via_dma_new(dev->desc->name, &dev->dma);
 	if (!ret)
 		ret = via_bars_init(dev);
+	if (!ret)
+		ret = via_vfs_init(dev);
 	if (!ret)
 		ret = init_pci(dev, err);
 	/* Not open, hence memory is off. */
@@ -271,6 +276,7 @@ void via_device_free(struct via_device *dev)
 {
 	if (!dev)
 		return;
+	via_vfs_unlink(dev);
 	if (dev->worker.running)
 		via_worker_stop(dev);
 	via_config_free(dev->config);
@@ -283,6 +289,8 @@ void via_device_free(struct via_device *dev)
 	via_worker_deinit(dev);
 	via_migration_deinit(dev);
 	pthread_mutex_destroy(&dev->dma_lock);
+	free(dev->vfs);
+	pthread_mutex_destroy(&dev->vf_lock);
 	pthread_mutex_destroy(&dev->model_lock);
 	pthread_mutex_destroy(&dev->open_lock);
 	pthread_rwlock_destroy(&dev->memory_lock);

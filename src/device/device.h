@@ -106,6 +106,27 @@ int via_device_irqs_check(struct via_device *dev, uint32_t argsz, const struct v
 /* The action itself; set already checked. 0, a positive count (too few vectors), or errno. */
 int via_device_set_irqs(struct via_device *dev, const struct via_set_irqs *set);
 
+/* Ask who has the device open to give it back: signals REQ. */
+void via_device_request(struct via_device *dev);
+
+/* --- SR-IOV --- */
+
+/* NULL: not a physical function. */
+const struct via_pci_sriov *via_device_sriov(const struct via_device *dev);
+/* The physical function of a virtual one, else NULL. */
+struct via_device *via_device_pf(const struct via_device *dev);
+/* The address of virtual function index, once the physical one has been placed; false: there is none. */
+bool via_device_vf_addr(const struct via_device *pf, unsigned int index,
+			struct via_pci_addr *ret_addr);
+/*
+ * Make virtual function index, below total and not there now. The result is the
+ * caller's and goes, by via_device_free(), before pf does.
+ */
+int via_device_vf_new(struct via_device *pf, unsigned int index, struct via_error *err,
+		      struct via_device **ret_vf);
+/* What the host writes to the physical function when it enables n, or disables all. */
+int via_device_set_vfs(struct via_device *pf, unsigned int n);
+
 /* VFIO_DEVICE_RESET. */
 int via_device_reset(struct via_device *dev);
 /* Functions that a slot can have. */

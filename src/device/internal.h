@@ -12,6 +12,10 @@
  *   model_lock    callbacks of the model (register accesses only when the model
  *                 is not VIA_DEVICE_CONCURRENT; reset has memory_lock for those)
  *   irq engine    its own; called with any of the above held
+ * The reset of a physical function takes, inside its config lock, its vf_lock
+ * and then the locks of each of its virtual functions. These may take the
+ * model_lock of the physical one.
+ *
  * The worker's and the guards' locks are leaves: nothing else is taken inside
  * them, except that a guard's callbacks run with guard_lock held.
  *
@@ -110,6 +114,13 @@ struct via_device {
 	struct via_bar bars[VIA_PCI_BARS];
 	uint32_t rom_size; /* constant; 0: none */
 
+	/* SR-IOV. Constant, but for vfs; pf and vf_index are set before anybody else sees the device. */
+	const struct via_pci_sriov *sriov; /* NULL: no physical function */
+	struct via_device *pf;		   /* NULL: no virtual function */
+	unsigned int vf_index;
+	pthread_mutex_t vf_lock;
+	struct via_device **vfs; /* vf_lock: sriov->total of them, NULL where there is none */
+
 	pthread_mutex_t open_lock;
 	unsigned int opens; /* open_lock */
 	/* Constant once the device is open; called with open_lock held. */
@@ -144,6 +155,12 @@ void via_migration_settle(struct via_device *dev);
 /* validate.c: 0, or -EINVAL with text. */
 int via_device_validate(const struct via_device_desc *desc, const struct via_device_ops *ops,
 			struct via_error *err);
+
+/* sriov.c */
+int via_vfs_init(struct via_device *dev);
+/* A physical function was reset, a virtual one goes away. */
+void via_vfs_lose(struct via_device *pf);
+void via_vfs_unlink(struct via_device *vf);
 
 /* bars.c */
 int via_bars_init(struct via_device *dev);

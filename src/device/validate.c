@@ -157,12 +157,42 @@ static int check_migration(const struct via_device_desc *desc,
 	return 0;
 }
 
+/* 9.3.4: what a virtual function cannot have, and what makes a physical one. */
+static int check_sriov(const struct via_device_desc *desc, const struct via_device_ops *ops,
+		       struct via_error *err)
+{
+	bool virtual = desc->flags & VIA_DEVICE_VF;
+
+	for (size_t i = 0; i < desc->n_caps; i++) {
+		if (desc->caps[i].kind != VIA_CAP_SRIOV)
+			continue;
+		if (virtual)
+			return BAD(err, desc, "a virtual function cannot have SR-IOV");
+		if (!ops->vf_new)
+			return BAD(err, desc, "has SR-IOV but the model no vf_new callback");
+	}
+	if (!virtual)
+		return 0;
+	if (!desc->express.present)
+		return BAD(err, desc, "a virtual function is PCI Express");
+	if (desc->ident.interrupt_pin)
+		return BAD(err, desc, "a virtual function has no interrupt pin");
+	if (desc->rom.len)
+		return BAD(err, desc, "a virtual function has no expansion ROM");
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
+		if (desc->bars[i].flags & VIA_BAR_IO)
+			return BAD(err, desc, "BAR %u is I/O, which a virtual function cannot have",
+				   i);
+	return 0;
+}
+
 int via_device_validate(const struct via_device_desc *desc, const struct via_device_ops *ops,
 			struct via_error *err)
 {
 	if (!desc->name || !*desc->name)
 		return via_error_set(err, -EINVAL, "device: the description has no name");
-	if (desc->flags & ~(unsigned int)(VIA_DEVICE_CONCURRENT | VIA_DEVICE_ALL_CAPABILITIES))
+	if (desc->flags & ~(unsigned int)(VIA_DEVICE_CONCURRENT | VIA_DEVICE_ALL_CAPABILITIES |
+					  VIA_DEVICE_VF))
 		return BAD(err, desc, "unknown flags 0x%x", desc->flags);
 	if (desc->ident.class_code >> 24)
 		return BAD(err, desc, "class code 0x%x has more than 24 bits", desc->ident.class_code);
@@ -177,5 +207,5 @@ int via_device_validate(const struct via_device_desc *desc, const struct via_dev
 	}
 	if (check_migration(desc, ops->migration, err))
 		return -EINVAL;
-	return check_interrupts(desc, err);
+	return check_interrupts(desc, err) ? -EINVAL : check_sriov(desc, ops, err);
 }
