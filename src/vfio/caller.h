@@ -27,6 +27,8 @@ struct via_caller_ops {
 	int (*file_get)(struct via_caller *caller, int fd, struct via_file **ret_file);
 	/* A new descriptor for file (its reference is consumed on success): >= 0 or errno. */
 	int (*file_put)(struct via_caller *caller, struct via_file *file, bool cloexec);
+	/* Optional: the program will never see the result of this call, so it need not wait. */
+	bool (*gone)(struct via_caller *caller);
 };
 
 /* Bits of via_caller.caps. */

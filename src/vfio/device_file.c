@@ -4,6 +4,7 @@
  * room, which knows what they mean. Several files of one device share it.
  */
 #include "vfio/feature.h"
+#include "vfio/sriov.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -294,6 +295,11 @@ static void device_release(struct via_file *file)
 	via_device_close(placed->dev);
 	group->n_open--;
 	via_group_release(group);
+	if (placed->pf && !placed->n_open) {
+		placed->pf->sriov->users--;
+		if (placed->going)
+			via_sriov_continue(placed->pf->sriov);
+	}
 	pthread_mutex_unlock(&df->vfio->lock);
 	free(df);
 }
@@ -319,6 +325,8 @@ int via_device_file_new(struct via_placed *placed, struct via_file **ret_file)
 		free(df);
 		return ret;
 	}
+	if (placed->pf && !placed->n_open)
+		placed->pf->sriov->users++;
 	placed->n_open++;
 	df->file.ops = &via_device_file_ops;
 	df->file.refs = 1;

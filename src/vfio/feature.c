@@ -4,6 +4,7 @@
  * device may have, and the rules that all of them share.
  */
 #include "vfio/feature.h"
+#include "vfio/sriov.h"
 
 #include <errno.h>
 
@@ -20,7 +21,30 @@ struct feature {
 	via_feature_run *run;
 };
 
+/* Virtual functions can be opened only with the physical one's token. */
+static int has_vfs(const struct via_device_file *df)
+{
+	return df->placed->sriov ? 0 : -ENOTTY;
+}
+
+static long set_vf_token(struct via_device_file *df, struct via_caller *caller, uint32_t op,
+			 uint64_t data, uint32_t len)
+{
+	uint8_t token[VIA_UUID_SIZE];
+	int ret = via_copy_in(caller, token, data, sizeof(token));
+
+	(void)op;
+	(void)len;
+	if (ret < 0)
+		return ret;
+	pthread_mutex_lock(&df->vfio->lock);
+	memcpy(df->placed->sriov->token, token, sizeof(token));
+	pthread_mutex_unlock(&df->vfio->lock);
+	return 0;
+}
+
 static const struct feature features[] = {
+	[VIA_VFIO_DEVICE_FEATURE_PCI_VF_TOKEN] = {SET, VIA_UUID_SIZE, has_vfs, set_vf_token},
 	/* Migration. */
 	[VIA_VFIO_DEVICE_FEATURE_MIGRATION] = {GET, 8, via_has_migration, via_run_migration},
 	[VIA_VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] = {GET | SET, 8, via_has_migration,

@@ -3,7 +3,7 @@
  * /dev/vfio/N: one open file at a time. A group stays open, and in its
  * container, until its file and the files of its devices are all closed.
  */
-#include "vfio/topology.h"
+#include "vfio/sriov.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@ static struct via_group *group_of(struct via_file *file)
 static int get_status(struct via_group *group, struct via_caller *caller, uint64_t arg)
 {
 	struct via_vfio_group_status status;
+	bool gone;
 	int ret;
 
 	ret = via_copy_in_argsz(caller, &status, arg, sizeof(status), sizeof(status));
@@ -29,8 +30,9 @@ static int get_status(struct via_group *group, struct via_caller *caller, uint64
 	pthread_mutex_lock(&group->vfio->lock);
 	if (group->container)
 		status.flags |= VIA_VFIO_GROUP_FLAGS_CONTAINER_SET;
+	gone = group->gone;
 	pthread_mutex_unlock(&group->vfio->lock);
-	return via_copy_out(caller, arg, &status, sizeof(status));
+	return gone ? -ENODEV : via_copy_out(caller, arg, &status, sizeof(status));
 }
 
 static int join(struct via_group *group, struct via_file *file)
@@ -41,6 +43,8 @@ static int join(struct via_group *group, struct via_file *file)
 	pthread_mutex_lock(&group->vfio->lock);
 	if (group->container) {
 		ret = -EINVAL;
+	} else if (group->gone) {
+		ret = -ENODEV;
 	} else if (file->ops != &via_container_file_ops) {
 		ret = -EBADFD;
 	} else {
@@ -100,19 +104,32 @@ static int unset_container(struct via_group *group)
 }
 
 /*
- * Is text this device's name? 1, 0 no, -EINVAL its name with an option that
- * does not fit it: the only one there is, vf_token, is for SR-IOV functions.
+ * Is text this device's name, and may who says so have it? 1, 0 no, or the
+ * errno of an option that is wrong. The only one there is, vf_token, takes
+ * effect here, whatever comes of the call.
  */
-static int match(const struct via_placed *placed, const char *text)
+static int match(struct via_placed *placed, const char *text)
 {
-	size_t len = strlen(placed->name);
+	static const char option[] = "vf_token=";
+	const size_t option_len = sizeof(option) - 1, len = strlen(placed->name);
+	uint8_t token[VIA_UUID_SIZE];
+	bool given = false;
+	int ret;
 
-	if (strncmp(text, placed->name, len) != 0)
+	if (placed->going || strncmp(text, placed->name, len) != 0)
 		return 0;
 	text += len;
 	if (*text && *text != ' ')
 		return 0;
-	return text[strspn(text, " ")] ? -EINVAL : 1;
+	while (*(text += strspn(text, " "))) {
+		if (given || strncmp(text, option, option_len) != 0 ||
+		    !via_uuid_parse(text + option_len, token))
+			return -EINVAL;
+		given = true;
+		text += option_len + VIA_UUID_TEXT;
+	}
+	ret = via_sriov_check_token(placed, given ? token : NULL);
+	return ret < 0 ? ret : 1;
 }
 
 static int find_device(struct via_group *group, const char *text, struct via_placed **ret_placed)
@@ -197,8 +214,12 @@ static long group_ioctl(struct via_file *file, struct via_caller *caller, unsign
 
 void via_group_release(struct via_group *group)
 {
-	if (--group->users == 0 && group->container)
+	if (--group->users)
+		return;
+	if (group->container)
 		via_container_leave(group->container, group);
+	if (group->gone)
+		free(group);
 }
 
 static void group_release(struct via_file *file)
@@ -218,23 +239,27 @@ const struct via_file_ops via_group_file_ops = {
 	.release = group_release,
 };
 
-int via_group_open(struct via_group *group, struct via_file **ret_file)
+int via_group_open(struct via_vfio *vfio, unsigned int number, struct via_file **ret_file)
 {
 	struct via_group_file *gf = calloc(1, sizeof(*gf));
+	struct via_group *group;
 	int ret = 0;
 
 	if (!gf)
 		return -ENOMEM;
 	gf->file.ops = &via_group_file_ops;
 	gf->file.refs = 1;
-	gf->group = group;
 
-	pthread_mutex_lock(&group->vfio->lock);
-	if (group->users)
+	pthread_mutex_lock(&vfio->lock);
+	group = via_group_find(vfio, number);
+	if (!group)
+		ret = -ENOENT;
+	else if (group->users)
 		ret = -EBUSY;
 	else
 		group->users = 1;
-	pthread_mutex_unlock(&group->vfio->lock);
+	pthread_mutex_unlock(&vfio->lock);
+	gf->group = group;
 	if (ret < 0)
 		free(gf);
 	else

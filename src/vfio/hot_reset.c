@@ -1,43 +1,98 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hot reset: the functions of a slot are reset together, by someone who holds
- * the groups of all of them.
+ * the groups of all of them. Virtual functions belong to the slot of their
+ * physical one, and a slot that has any is reset by nobody.
  */
 #include "vfio/topology.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-struct slot {
-	struct via_placed *functions[VIA_SLOT_FUNCTIONS];
-	unsigned int n;
-};
+static const struct via_placed *physical(const struct via_placed *placed)
+{
+	return placed->pf ? placed->pf : placed;
+}
+
+static bool same_slot(const struct via_placed *a, const struct via_placed *b)
+{
+	const struct via_pci_addr *x = &physical(a)->addr, *y = &physical(b)->addr;
+
+	return x->segment == y->segment && x->bus == y->bus && x->device == y->device;
+}
 
 /* vfio->lock held. -ENODEV where a kernel has no bridge whose bus it could reset. */
-static int find_slot(const struct via_device_file *df, struct slot *ret_slot)
+static int has_bus(const struct via_device_file *df)
+{
+	bool root = df->vfio->config.profile == VIA_PROFILE_LINUX &&
+		    !physical(df->placed)->addr.bus;
+
+	return root ? -ENODEV : 0;
+}
+
+/* vfio->lock held. Room for as many as there are devices, or NULL to count. */
+static unsigned int find_slot(const struct via_device_file *df, struct via_placed **functions,
+			      bool *ret_virtual)
 {
 	const struct via_vfio *vfio = df->vfio;
-	const struct via_pci_addr *addr = &df->placed->addr;
+	unsigned int n = 0;
 
-	ret_slot->n = 0;
-	if (vfio->config.profile == VIA_PROFILE_LINUX && !addr->bus)
-		return -ENODEV;
+	*ret_virtual = false;
 	for (size_t i = 0; i < vfio->n_devices; i++) {
-		const struct via_pci_addr *a = &vfio->devices[i]->addr;
-
-		if (a->segment == addr->segment && a->bus == addr->bus &&
-		    a->device == addr->device && ret_slot->n < VIA_SLOT_FUNCTIONS)
-			ret_slot->functions[ret_slot->n++] = vfio->devices[i];
+		if (!same_slot(vfio->devices[i], df->placed))
+			continue;
+		*ret_virtual |= vfio->devices[i]->pf != NULL;
+		if (functions)
+			functions[n] = vfio->devices[i];
+		n++;
 	}
+	return n;
+}
+
+/* The entries of all functions of the slot; they are the caller's to free. */
+static int list_slot(const struct via_device_file *df,
+		     struct via_vfio_pci_dependent_device **ret_entries, unsigned int *ret_n)
+{
+	struct via_vfio *vfio = df->vfio;
+	struct via_vfio_pci_dependent_device *entries;
+	struct via_placed **functions;
+	unsigned int n = 0;
+	bool virtual;
+	int ret;
+
+	pthread_mutex_lock(&vfio->lock);
+	ret = has_bus(df);
+	functions = calloc(vfio->n_devices, sizeof(functions[0]));
+	entries = calloc(vfio->n_devices, sizeof(*entries));
+	if (!ret && (!functions || !entries))
+		ret = -ENOMEM;
+	if (!ret)
+		n = find_slot(df, functions, &virtual);
+	for (unsigned int i = 0; i < n; i++) {
+		const struct via_placed *p = functions[i];
+
+		entries[i].group_id = p->group->number;
+		entries[i].segment = p->addr.segment;
+		entries[i].bus = p->addr.bus;
+		entries[i].devfn = (uint8_t)(p->addr.device << 3 | p->addr.function);
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	free(functions);
+	if (ret < 0) {
+		free(entries);
+		return ret;
+	}
+	*ret_entries = entries;
+	*ret_n = n;
 	return 0;
 }
 
 long via_device_get_hot_reset_info(struct via_device_file *df, struct via_caller *caller,
 				   uint64_t arg)
 {
-	struct via_vfio_pci_dependent_device entries[VIA_SLOT_FUNCTIONS];
+	struct via_vfio_pci_dependent_device *entries;
 	struct via_vfio_pci_hot_reset_info info;
-	struct slot slot;
+	unsigned int n;
 	size_t room;
 	int ret;
 
@@ -45,30 +100,18 @@ long via_device_get_hot_reset_info(struct via_device_file *df, struct via_caller
 	if (ret < 0)
 		return ret;
 	room = (info.argsz - sizeof(info)) / sizeof(entries[0]);
-
-	memset(entries, 0, sizeof(entries));
-	pthread_mutex_lock(&df->vfio->lock);
-	ret = find_slot(df, &slot);
-	for (unsigned int i = 0; i < slot.n; i++) {
-		const struct via_placed *p = slot.functions[i];
-
-		entries[i].group_id = p->group->number;
-		entries[i].segment = p->addr.segment;
-		entries[i].bus = p->addr.bus;
-		entries[i].devfn = (uint8_t)(p->addr.device << 3 | p->addr.function);
-	}
-	pthread_mutex_unlock(&df->vfio->lock);
+	ret = list_slot(df, &entries, &n);
 	if (ret < 0)
 		return ret;
 
 	info.flags = 0;
-	info.count = slot.n;
-	if (room >= slot.n)
-		ret = via_copy_out(caller, arg + sizeof(info), entries,
-				   slot.n * sizeof(entries[0]));
+	info.count = n;
+	if (room >= n)
+		ret = via_copy_out(caller, arg + sizeof(info), entries, n * sizeof(entries[0]));
+	free(entries);
 	if (!ret)
 		ret = via_copy_out(caller, arg, &info, sizeof(info));
-	return ret < 0 || room >= slot.n ? ret : -ENOSPC;
+	return ret < 0 || room >= n ? ret : -ENOSPC;
 }
 
 /* The group files behind the caller's descriptors; the references are the caller's. */
@@ -109,20 +152,25 @@ static bool covered(const struct via_placed *placed, struct via_file *const *fil
  */
 static int reset_slot(struct via_device_file *df, struct via_file *const *files, unsigned int n)
 {
+	struct via_placed *functions[VIA_SLOT_FUNCTIONS];
 	struct via_device *open[VIA_SLOT_FUNCTIONS];
-	unsigned int n_open = 0;
-	struct slot slot;
-	int ret;
+	unsigned int n_functions, n_open = 0;
+	bool virtual;
+	int ret = 0;
 
 	pthread_mutex_lock(&df->vfio->lock);
-	ret = find_slot(df, &slot);
-	for (unsigned int i = 0; i < slot.n && !ret; i++) {
-		if (!covered(slot.functions[i], files, n))
+	n_functions = find_slot(df, NULL, &virtual);
+	if (virtual || n_functions > VIA_SLOT_FUNCTIONS)
+		ret = -EINVAL;
+	else
+		(void)find_slot(df, functions, &virtual);
+	for (unsigned int i = 0; i < n_functions && !ret; i++) {
+		if (!covered(functions[i], files, n))
 			ret = -EINVAL;
 	}
-	for (unsigned int i = 0; i < slot.n; i++) {
-		if (slot.functions[i]->n_open)
-			open[n_open++] = slot.functions[i]->dev;
+	for (unsigned int i = 0; i < n_functions && !ret; i++) {
+		if (functions[i]->n_open)
+			open[n_open++] = functions[i]->dev;
 	}
 	if (!ret)
 		via_devices_bus_reset(open, n_open);
@@ -134,8 +182,9 @@ long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller,
 {
 	struct via_vfio_pci_hot_reset reset;
 	struct via_file *files[VIA_SLOT_FUNCTIONS];
+	unsigned int n_functions;
 	int32_t fds[VIA_SLOT_FUNCTIONS];
-	struct slot slot;
+	bool virtual;
 	int ret;
 
 	ret = via_copy_in_argsz(caller, &reset, arg, sizeof(reset), sizeof(reset));
@@ -144,11 +193,12 @@ long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller,
 	if (reset.flags || !reset.count)
 		return -EINVAL;
 	pthread_mutex_lock(&df->vfio->lock);
-	ret = find_slot(df, &slot);
+	ret = has_bus(df);
+	n_functions = find_slot(df, NULL, &virtual);
 	pthread_mutex_unlock(&df->vfio->lock);
 	if (ret < 0)
 		return ret;
-	if (reset.count > slot.n)
+	if (reset.count > n_functions || reset.count > VIA_SLOT_FUNCTIONS)
 		return -EINVAL;
 	ret = via_copy_in(caller, fds, arg + sizeof(reset), reset.count * sizeof(fds[0]));
 	if (ret < 0)

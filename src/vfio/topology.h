@@ -46,6 +46,8 @@ struct via_group {
 	struct via_vfio *vfio;
 	struct via_group *next; /* constant once published under vfio->lock */
 	unsigned int number;
+	unsigned int n_devices;		 /* vfio->lock; a group goes with its last device */
+	bool gone;			 /* vfio->lock: it has, and only its users keep it */
 	unsigned int users;		 /* vfio->lock: the open file, and each open device file */
 	unsigned int n_open;		 /* vfio->lock: open device files */
 	struct via_container *container; /* vfio->lock; a reference */
@@ -62,6 +64,9 @@ struct via_placed {
 	struct via_pci_addr addr;
 	char name[VIA_PCI_ADDR_LEN];
 	struct via_group *group;
+	struct via_sriov *sriov; /* constant; of a physical function, owned */
+	struct via_placed *pf;	 /* constant; of a virtual function */
+	bool going;	     /* vfio->lock: nobody can open it any more */
 	unsigned int n_open; /* vfio->lock: device files */
 };
 
@@ -78,11 +83,23 @@ struct via_vfio {
 	struct via_group *groups;    /* lock */
 	struct via_placed **devices; /* lock; by address */
 	size_t n_devices;	     /* lock */
+	const struct via_vfio_vf_ops *vf_ops; /* lock, as vf_cookie; NULL: nobody listens */
+	void *vf_cookie;
+	pthread_cond_t vfs_changed; /* a removal is over */
 };
 
 extern const struct via_file_ops via_container_file_ops;
 extern const struct via_file_ops via_group_file_ops;
 extern const struct via_file_ops via_device_file_ops;
+
+/* vfio.c: a device and its place. dev is consumed, also on failure. */
+int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
+		   struct via_placed **ret_placed, struct via_error *err);
+void via_placed_free(struct via_placed *placed);
+/* Both with vfio->lock held. */
+int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
+		   struct via_error *err);
+void via_placed_remove(struct via_vfio *vfio, struct via_placed *placed);
 
 /* container.c */
 int via_container_open(struct via_vfio *vfio, struct via_file **ret_file);
@@ -91,8 +108,10 @@ int via_container_join(struct via_container *container, struct via_group *group)
 void via_container_leave(struct via_container *container, struct via_group *group);
 
 /* group.c */
-int via_group_open(struct via_group *group, struct via_file **ret_file);
-/* One user of an open group less; vfio->lock held. */
+int via_group_open(struct via_vfio *vfio, unsigned int number, struct via_file **ret_file);
+/* vfio->lock held; NULL: there is none. */
+struct via_group *via_group_find(const struct via_vfio *vfio, unsigned int number);
+/* One user of an open group less; vfio->lock held. The group may be freed. */
 void via_group_release(struct via_group *group);
 
 /* device_file.c: the first steps of GET_DEVICE_FD and after are group.c's. */

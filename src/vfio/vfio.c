@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "vfio/topology.h"
+#include "vfio/sriov.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 int via_vfio_new(const struct via_vfio_config *config, struct via_vfio **ret_vfio)
 {
 	struct via_vfio *vfio = calloc(1, sizeof(*vfio));
+	pthread_condattr_t attr;
 
 	if (!vfio)
 		return -ENOMEM;
@@ -15,13 +17,20 @@ int via_vfio_new(const struct via_vfio_config *config, struct via_vfio **ret_vfi
 		vfio->config = *config;
 	vfio->iommu = vfio->config.iommu ? vfio->config.iommu : via_iommu_props_intel();
 	pthread_mutex_init(&vfio->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&vfio->vfs_changed, &attr);
+	pthread_condattr_destroy(&attr);
 	*ret_vfio = vfio;
 	return 0;
 }
 
-static void placed_free(struct via_placed *placed)
+void via_placed_free(struct via_placed *placed)
 {
+	if (!placed)
+		return;
 	via_device_free(placed->dev);
+	free(placed->sriov);
 	free(placed);
 }
 
@@ -29,8 +38,13 @@ void via_vfio_free(struct via_vfio *vfio)
 {
 	if (!vfio)
 		return;
-	for (size_t i = 0; i < vfio->n_devices; i++)
-		placed_free(vfio->devices[i]);
+	/* Virtual functions first. */
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < vfio->n_devices; i++)
+			if (vfio->devices[i] && (pass || vfio->devices[i]->pf)) {
+				via_placed_free(vfio->devices[i]);
+				vfio->devices[i] = NULL;
+			}
 	free(vfio->devices);
 	while (vfio->groups) {
 		struct via_group *group = vfio->groups;
@@ -38,13 +52,14 @@ void via_vfio_free(struct via_vfio *vfio)
 		vfio->groups = group->next;
 		free(group);
 	}
+	pthread_cond_destroy(&vfio->vfs_changed);
 	pthread_mutex_destroy(&vfio->lock);
 	free(vfio);
 }
 
-/* Placing devices ---------------------------------------------------------- */
+/* Groups ------------------------------------------------------------------- */
 
-static struct via_group *group_find(const struct via_vfio *vfio, unsigned int number)
+struct via_group *via_group_find(const struct via_vfio *vfio, unsigned int number)
 {
 	for (struct via_group *g = vfio->groups; g; g = g->next) {
 		if (g->number == number)
@@ -60,11 +75,11 @@ static struct via_group *group_make(struct via_vfio *vfio, int number)
 
 	if (number >= 0) {
 		n = (unsigned int)number;
-		group = group_find(vfio, n);
+		group = via_group_find(vfio, n);
 		if (group)
 			return group;
 	} else {
-		while (group_find(vfio, n))
+		while (via_group_find(vfio, n))
 			n++;
 	}
 	group = calloc(1, sizeof(*group));
@@ -77,6 +92,23 @@ static struct via_group *group_make(struct via_vfio *vfio, int number)
 	return group;
 }
 
+/* Its number is free again; who still has it open keeps an empty shell. */
+static void group_remove(struct via_vfio *vfio, struct via_group *group)
+{
+	struct via_group **link = &vfio->groups;
+
+	while (*link != group)
+		link = &(*link)->next;
+	*link = group->next;
+	group->gone = true;
+	if (group->container)
+		via_container_leave(group->container, group);
+	if (!group->users)
+		free(group);
+}
+
+/* Placing devices ---------------------------------------------------------- */
+
 /* Order in which devices are listed. */
 static uint64_t addr_key(const struct via_pci_addr *addr)
 {
@@ -84,17 +116,72 @@ static uint64_t addr_key(const struct via_pci_addr *addr)
 	       (uint64_t)addr->device << 8 | addr->function;
 }
 
-static int place(struct via_vfio *vfio, struct via_placed *placed, int group, struct via_error *err)
+/* Is that the address of a virtual function that pf has or could have? */
+static bool is_vf_addr(const struct via_placed *pf, const struct via_pci_addr *addr)
+{
+	struct via_pci_addr vf;
+
+	for (unsigned int i = 0; pf->sriov && i < pf->sriov->total; i++)
+		if (via_device_vf_addr(pf->dev, i, &vf) && addr_key(&vf) == addr_key(addr))
+			return true;
+	return false;
+}
+
+/* The device, other than a physical function of placed itself, that stands where addr is. */
+static const struct via_placed *who_is_at(const struct via_vfio *vfio,
+					  const struct via_placed *placed,
+					  const struct via_pci_addr *addr)
+{
+	for (size_t i = 0; i < vfio->n_devices; i++) {
+		const struct via_placed *other = vfio->devices[i];
+
+		if (addr_key(&other->addr) == addr_key(addr) ||
+		    (other != placed->pf && is_vf_addr(other, addr)))
+			return other;
+	}
+	return NULL;
+}
+
+/* vfio->lock held. */
+static int check_place(const struct via_vfio *vfio, const struct via_placed *placed,
+		       struct via_error *err)
+{
+	const struct via_placed *other = who_is_at(vfio, placed, &placed->addr);
+	const struct via_pci_sriov *sriov = via_device_sriov(placed->dev);
+
+	if (other)
+		return via_error_set(err, -EEXIST, "%s: %s is at this address", placed->name,
+				     addr_key(&other->addr) == addr_key(&placed->addr)
+					     ? "another device"
+					     : "a virtual function of another device");
+	for (unsigned int i = 0; sriov && i < sriov->total; i++) {
+		struct via_pci_addr vf;
+
+		if (!via_device_vf_addr(placed->dev, i, &vf))
+			return via_error_set(err, -EINVAL,
+					     "%s: virtual function %u would be behind the last bus",
+					     placed->name, i);
+		other = who_is_at(vfio, placed, &vf);
+		if (other)
+			return via_error_set(err, -EEXIST,
+					     "%s: no place for virtual function %u beside %s",
+					     placed->name, i, other->name);
+	}
+	return 0;
+}
+
+int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
+		   struct via_error *err)
 {
 	uint64_t key = addr_key(&placed->addr);
 	struct via_placed **devices;
 	size_t at = 0;
+	int ret = check_place(vfio, placed, err);
 
+	if (ret < 0)
+		return ret;
 	while (at < vfio->n_devices && addr_key(&vfio->devices[at]->addr) < key)
 		at++;
-	if (at < vfio->n_devices && addr_key(&vfio->devices[at]->addr) == key)
-		return via_error_set(err, -EEXIST, "%s: another device is at this address",
-				     placed->name);
 	devices = reallocarray(vfio->devices, vfio->n_devices + 1, sizeof(void *));
 	if (!devices)
 		return via_error_set(err, -ENOMEM, "%s: out of memory", placed->name);
@@ -107,14 +194,28 @@ static int place(struct via_vfio *vfio, struct via_placed *placed, int group, st
 		return via_error_set(err, -EBUSY, "%s: group %u is in use", placed->name,
 				     placed->group->number);
 
+	placed->group->n_devices++;
 	for (size_t i = vfio->n_devices++; i > at; i--)
 		devices[i] = devices[i - 1];
 	devices[at] = placed;
 	return 0;
 }
 
-int via_vfio_add(struct via_vfio *vfio, struct via_device *dev, const struct via_pci_addr *addr,
-		 int group, struct via_error *err)
+void via_placed_remove(struct via_vfio *vfio, struct via_placed *placed)
+{
+	size_t at = 0;
+
+	while (vfio->devices[at] != placed)
+		at++;
+	for (vfio->n_devices--; at < vfio->n_devices; at++)
+		vfio->devices[at] = vfio->devices[at + 1];
+	if (--placed->group->n_devices == 0)
+		group_remove(vfio, placed->group);
+	placed->group = NULL;
+}
+
+int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
+		   struct via_placed **ret_placed, struct via_error *err)
 {
 	struct via_placed *placed = calloc(1, sizeof(*placed));
 	int ret;
@@ -127,13 +228,42 @@ int via_vfio_add(struct via_vfio *vfio, struct via_device *dev, const struct via
 	placed->addr = *addr;
 	via_pci_addr_format(addr, placed->name);
 	via_device_set_addr(dev, addr);
+	ret = via_sriov_new(placed, &placed->sriov);
+	if (ret < 0) {
+		via_placed_free(placed);
+		return via_error_set(err, ret, "%s", strerror(-ret));
+	}
+	*ret_placed = placed;
+	return 0;
+}
 
+int via_vfio_add(struct via_vfio *vfio, struct via_device *dev, const struct via_pci_addr *addr,
+		 int group, struct via_error *err)
+{
+	struct via_placed *placed = NULL;
+	int ret = via_placed_new(dev, addr, &placed, err);
+
+	if (ret < 0)
+		return ret;
 	pthread_mutex_lock(&vfio->lock);
-	ret = place(vfio, placed, group, err);
+	ret = via_placed_add(vfio, placed, group, err);
 	pthread_mutex_unlock(&vfio->lock);
 	if (ret < 0)
-		placed_free(placed);
+		via_placed_free(placed);
 	return ret;
+}
+
+bool via_vfio_fits(struct via_vfio *vfio, struct via_device *dev, const struct via_pci_addr *addr)
+{
+	struct via_placed placed = {.dev = dev, .addr = *addr};
+	bool fits;
+
+	/* Where its virtual functions would be depends on its own place. */
+	via_device_set_addr(dev, addr);
+	pthread_mutex_lock(&vfio->lock);
+	fits = check_place(vfio, &placed, NULL) == 0;
+	pthread_mutex_unlock(&vfio->lock);
+	return fits;
 }
 
 struct via_device *via_vfio_device(struct via_vfio *vfio, size_t i)
@@ -156,13 +286,22 @@ int via_vfio_device_group(struct via_vfio *vfio, size_t i)
 	return group;
 }
 
+void via_vfio_each(struct via_vfio *vfio,
+		   void (*fn)(void *cookie, struct via_device *dev, unsigned int group),
+		   void *cookie)
+{
+	pthread_mutex_lock(&vfio->lock);
+	for (size_t i = 0; i < vfio->n_devices; i++)
+		fn(cookie, vfio->devices[i]->dev, vfio->devices[i]->group->number);
+	pthread_mutex_unlock(&vfio->lock);
+}
+
 /* Nodes -------------------------------------------------------------------- */
 
 int via_vfio_open(struct via_vfio *vfio, struct via_caller *caller, const char *node, int flags,
 		  struct via_file **ret_file)
 {
 	static const char dir[] = "vfio/";
-	struct via_group *group;
 	char canonical[16];
 	unsigned int number;
 
@@ -178,8 +317,5 @@ int via_vfio_open(struct via_vfio *vfio, struct via_caller *caller, const char *
 	snprintf(canonical, sizeof(canonical), "%u", number);
 	if (strcmp(node, canonical) != 0)
 		return -ENOENT;
-	pthread_mutex_lock(&vfio->lock);
-	group = group_find(vfio, number);
-	pthread_mutex_unlock(&vfio->lock);
-	return group ? via_group_open(group, ret_file) : -ENOENT;
+	return via_group_open(vfio, number, ret_file);
 }

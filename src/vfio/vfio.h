@@ -46,9 +46,55 @@ void via_vfio_free(struct via_vfio *vfio);
 int via_vfio_add(struct via_vfio *vfio, struct via_device *dev, const struct via_pci_addr *addr,
 		 int group, struct via_error *err);
 
-/* Iterate over placed devices, by address: NULL at the end. */
+/*
+ * Iterate over placed devices, by address: NULL at the end. Virtual functions
+ * may be removed at any time that a program can ask for it.
+ */
 struct via_device *via_vfio_device(struct via_vfio *vfio, size_t i);
 int via_vfio_device_group(struct via_vfio *vfio, size_t i);
+/* All of them, with a lock held: fn calls nothing of this file. */
+void via_vfio_each(struct via_vfio *vfio,
+		   void (*fn)(void *cookie, struct via_device *dev, unsigned int group),
+		   void *cookie);
+
+/*
+ * Is there a place for dev, which has none yet, at addr, and for the virtual
+ * functions that it can have?
+ */
+bool via_vfio_fits(struct via_vfio *vfio, struct via_device *dev, const struct via_pci_addr *addr);
+
+/*
+ * SR-IOV. Virtual functions come and go as devices in groups of their own. Who
+ * shows them to programs hears of it; called with a lock held, so that none of
+ * this file's functions may be called back. All optional.
+ */
+struct via_vfio_vf_ops {
+	/* vf is there. A negative errno takes it away again, with all others. */
+	int (*added)(void *cookie, struct via_device *vf, unsigned int index, unsigned int group);
+	/* It will go as soon as nobody has it open. */
+	void (*leaving)(void *cookie, struct via_device *vf, unsigned int index);
+	/* It is in no group any more, and will be freed. */
+	void (*removed)(void *cookie, struct via_device *vf, unsigned int group);
+	/* pf now has n, and its registers say so. */
+	void (*changed)(void *cookie, struct via_device *pf, unsigned int n);
+};
+
+/* cookie must outlive vfio. */
+void via_vfio_on_vfs(struct via_vfio *vfio, const struct via_vfio_vf_ops *ops, void *cookie);
+
+/* How many virtual functions pf has, or -ENOENT: it is no physical function. */
+int via_vfio_numvfs(struct via_vfio *vfio, const struct via_device *pf);
+
+/*
+ * Have n, with the errnos of sriov_numvfs: -ERANGE too many, -EBUSY another
+ * number has been enabled. Removal waits until nobody has one of them open; with
+ * caller NULL, or when caller is gone, it goes on by itself.
+ */
+int via_vfio_set_numvfs(struct via_vfio *vfio, const struct via_device *pf, unsigned int n,
+			struct via_caller *caller);
+/* Wait for a removal that is under way. */
+void via_vfio_wait_vfs(struct via_vfio *vfio, const struct via_device *pf,
+		       struct via_caller *caller);
 
 /*
  * Open a node: "vfio/vfio", "vfio/7". -ENOENT when there is none. flags are
