@@ -217,6 +217,14 @@ VIA_PUBLIC void *via_device_region_memory(struct via_device *dev, unsigned int b
  */
 VIA_PUBLIC void via_irq_trigger(struct via_device *dev, unsigned int vector);
 
+/**
+ * via_vf_irq_trigger() - via_irq_trigger() on virtual function @index of @pf
+ *
+ * Nothing happens when there is none. Any thread, also from callbacks of either,
+ * but not with a lock of the model's held that @ops->reset of a virtual function takes.
+ */
+VIA_PUBLIC void via_vf_irq_trigger(struct via_device *pf, unsigned int index, unsigned int vector);
+
 /** via_irq_set_level() - drive the INTx pin; level-triggered. Any thread */
 VIA_PUBLIC void via_irq_set_level(struct via_device *dev, bool asserted);
 

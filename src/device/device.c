@@ -156,7 +156,7 @@ static int init_locks(struct via_device *dev)
 	pthread_mutex_init(&dev->model_lock, NULL);
 	pthread_mutex_init(&dev->dma_lock, NULL);
 	via_migration_init(dev);
-	pthread_mutex_init(&dev->vf_lock, NULL);
+	pthread_rwlock_init(&dev->vf_lock, NULL);
 	return 0;
 }
 
@@ -290,7 +290,7 @@ void via_device_free(struct via_device *dev)
 	via_migration_deinit(dev);
 	pthread_mutex_destroy(&dev->dma_lock);
 	free(dev->vfs);
-	pthread_mutex_destroy(&dev->vf_lock);
+	pthread_rwlock_destroy(&dev->vf_lock);
 	pthread_mutex_destroy(&dev->model_lock);
 	pthread_mutex_destroy(&dev->open_lock);
 	pthread_rwlock_destroy(&dev->memory_lock);

@@ -13,7 +13,7 @@
  *                 is not VIA_DEVICE_CONCURRENT; reset has memory_lock for those)
  *   irq engine    its own; called with any of the above held
  * The reset of a physical function takes, inside its config lock, its vf_lock
- * and then the locks of each of its virtual functions. These may take the
+ * for reading and then the locks of each of its virtual functions. These may take the
  * model_lock of the physical one.
  *
  * The worker's and the guards' locks are leaves: nothing else is taken inside
@@ -118,7 +118,8 @@ struct via_device {
 	const struct via_pci_sriov *sriov; /* NULL: no physical function */
 	struct via_device *pf;		   /* NULL: no virtual function */
 	unsigned int vf_index;
-	pthread_mutex_t vf_lock;
+	/* Readers never wait for a writer that waits: one may hold a lock that another wants. */
+	pthread_rwlock_t vf_lock;
 	struct via_device **vfs; /* vf_lock: sriov->total of them, NULL where there is none */
 
 	pthread_mutex_t open_lock;

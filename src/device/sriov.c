@@ -22,11 +22,11 @@ void via_vfs_lose(struct via_device *pf)
 {
 	if (!pf->sriov)
 		return;
-	pthread_mutex_lock(&pf->vf_lock);
+	pthread_rwlock_rdlock(&pf->vf_lock);
 	for (unsigned int i = 0; i < pf->sriov->total; i++)
 		if (pf->vfs[i])
 			via_config_lose(pf->vfs[i]->config);
-	pthread_mutex_unlock(&pf->vf_lock);
+	pthread_rwlock_unlock(&pf->vf_lock);
 }
 
 void via_vfs_unlink(struct via_device *vf)
@@ -35,9 +35,9 @@ void via_vfs_unlink(struct via_device *vf)
 
 	if (!pf)
 		return;
-	pthread_mutex_lock(&pf->vf_lock);
+	pthread_rwlock_wrlock(&pf->vf_lock);
 	pf->vfs[vf->vf_index] = NULL;
-	pthread_mutex_unlock(&pf->vf_lock);
+	pthread_rwlock_unlock(&pf->vf_lock);
 }
 
 const struct via_pci_sriov *via_device_sriov(const struct via_device *dev)
@@ -110,9 +110,9 @@ int via_device_vf_new(struct via_device *pf, unsigned int index, struct via_erro
 	}
 	vf->pf = pf;
 	vf->vf_index = index;
-	pthread_mutex_lock(&pf->vf_lock);
+	pthread_rwlock_wrlock(&pf->vf_lock);
 	pf->vfs[index] = vf;
-	pthread_mutex_unlock(&pf->vf_lock);
+	pthread_rwlock_unlock(&pf->vf_lock);
 	*ret_vf = vf;
 	return 0;
 }
@@ -125,4 +125,14 @@ int via_device_set_vfs(struct via_device *pf, unsigned int n)
 void via_device_request(struct via_device *dev)
 {
 	via_irqs_notify(dev->irqs, VIA_IRQ_REQ);
+}
+
+void via_vf_irq_trigger(struct via_device *pf, unsigned int index, unsigned int vector)
+{
+	if (!pf->sriov || index >= pf->sriov->total)
+		return;
+	pthread_rwlock_rdlock(&pf->vf_lock);
+	if (pf->vfs[index])
+		via_irqs_trigger(pf->vfs[index]->irqs, vector);
+	pthread_rwlock_unlock(&pf->vf_lock);
 }

@@ -6,6 +6,7 @@ static const struct via_model *const models[] = {
 	&via_model_image,
 	&via_model_ioat,
 	&via_model_nvme,
+	&via_model_sriov,
 	NULL,
 };
 

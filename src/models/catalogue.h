@@ -9,5 +9,6 @@ extern const struct via_model via_model_edu;
 extern const struct via_model via_model_image;
 extern const struct via_model via_model_ioat;
 extern const struct via_model via_model_nvme;
+extern const struct via_model via_model_sriov;
 
 #endif
