@@ -80,11 +80,17 @@ static int remote_file_put(struct via_caller *caller, struct via_file *file, boo
 	return r;
 }
 
+static bool remote_gone(struct via_caller *caller)
+{
+	return __atomic_load_n(&conn_of(caller)->dead, __ATOMIC_ACQUIRE);
+}
+
 static const struct via_caller_ops remote_caller_ops = {
 	.fd_get = remote_fd_get,
 	.fd_put = remote_fd_put,
 	.file_get = remote_file_get,
 	.file_put = remote_file_put,
+	.gone = remote_gone,
 };
 
 void via_remote_caller_init(struct via_remote_caller *caller, struct via_conn *conn)

@@ -26,7 +26,11 @@ static int64_t call_open(struct via_call *call)
 	node[call->request.arg[0]] = '\0';
 	via_peer_sample(call->peer, true);
 	via_peer_init_caller(call->peer, call->caller->ops, call->caller);
-	r = via_vfio_open(call->host->vfio, call->caller, node, (int)call->request.arg[1], &file);
+	if (strncmp(node, "sysfs/", 6) == 0)
+		r = via_attribute_open(call->host, node + 6, (int)call->request.arg[1], &file);
+	else
+		r = via_vfio_open(call->host->vfio, call->caller, node, (int)call->request.arg[1],
+				  &file);
 	if (r)
 		return r;
 	r = via_files_publish(call->host, call->peer, file, true, &ident, &call->reply_fd);
@@ -176,6 +180,8 @@ static int64_t dispatch(struct via_call *call)
 	case VIA_DOOR_PWRITE:
 	case VIA_DOOR_MMAP:
 		return call_on_file(call);
+	case VIA_DOOR_FLUSH:
+		return via_files_flush(call->host, call->request.id, call->caller);
 	case VIA_DOOR_UNMAP:
 		return via_mapping_unmap(call->peer, request->id);
 	case VIA_DOOR_REG_READ:
@@ -210,6 +216,7 @@ bool via_call_settles(const struct via_call *call)
 	case VIA_DOOR_IOCTL:
 	case VIA_DOOR_IDENTIFY:
 	case VIA_DOOR_SYNC:
+	case VIA_DOOR_FLUSH:
 		return true;
 	default:
 		return false;

@@ -119,7 +119,8 @@ enum via_door_state {
  */
 enum via_door_op {
 	/*
-	 * openat(2) of a node: data = "vfio/vfio", "vfio/7" (no NUL needed),
+	 * openat(2) of a node: data = "vfio/vfio", "vfio/7" (no NUL needed), or
+	 * of a file in sysfs that takes writes, "sysfs/0000:00:03.0/sriov_numvfs",
 	 * arg[0] = its length, arg[1] = open flags.
 	 * -> file id, value[0] = st_dev, value[1] = st_ino of the descriptor,
 	 * which waits in the socket (n_fds 1).
@@ -182,6 +183,12 @@ enum via_door_op {
 	 * length 0 says when). -> 0, -ENOSPC: not followed any more.
 	 */
 	VIA_DOOR_MOVED = 14,
+	/*
+	 * id = file: what became of that which the program wrote to the
+	 * descriptor itself. -> 0, or the errno of the first such write since the
+	 * last time.
+	 */
+	VIA_DOOR_FLUSH = 15,
 };
 
 /*

@@ -19,12 +19,60 @@ static struct via_hosted_file **bucket_of(struct via_host *host, uint64_t ino)
 	return &host->buckets[ino % VIA_FILE_BUCKETS];
 }
 
+/* A page, which is as much as a text file of sysfs takes; and how many at once. */
+#define MESSAGE_SIZE 4096
+#define MAX_MESSAGES 16
+
+/* True: there may be more. */
+static bool take_messages(struct via_hosted_file *hosted)
+{
+	char text[MESSAGE_SIZE + 1];
+
+	for (int i = 0; i < MAX_MESSAGES; i++) {
+		ssize_t n = recv(hosted->source.fd, text, MESSAGE_SIZE, MSG_DONTWAIT);
+		int r;
+
+		/* Said once, before what is queued, when the program has not read what it could. */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
+		if (n <= 0)
+			return false;
+		text[n] = '\0';
+		r = hosted->file->ops->take(hosted->file, text);
+		pthread_mutex_lock(&hosted->host->lock);
+		if (r && !hosted->message_error)
+			hosted->message_error = r;
+		pthread_mutex_unlock(&hosted->host->lock);
+	}
+	return true;
+}
+
+/* Reaper's work. Until it is done the loop does not look for more. */
+static void messages_came(struct via_reap *reap)
+{
+	struct via_hosted_file *hosted = (struct via_hosted_file *)((char *)reap -
+								    offsetof(struct via_hosted_file,
+									     messages));
+	struct via_host *host = hosted->host;
+
+	(void)take_messages(hosted);
+	pthread_mutex_lock(&host->poll_lock);
+	if (!hosted->hung_up)
+		(void)via_loop_change(host, &hosted->source, EPOLLIN | EPOLLHUP);
+	pthread_mutex_unlock(&host->poll_lock);
+}
+
 static void release(struct via_reap *reap)
 {
 	struct via_hosted_file *hosted =
 		(struct via_hosted_file *)((char *)reap - offsetof(struct via_hosted_file, reap));
 	struct via_host *host = hosted->host;
 
+	if (hosted->file->ops->take) {
+		while (take_messages(hosted))
+			;
+		(void)close(hosted->source.fd);
+	}
 	via_file_put(hosted->file);
 	pthread_mutex_lock(&host->lock);
 	hosted->owner->n_files--;
@@ -34,38 +82,67 @@ static void release(struct via_reap *reap)
 	free(hosted);
 }
 
-static void last_close(struct via_source *source, uint32_t events)
+static void last_close(struct via_hosted_file *hosted)
 {
-	struct via_hosted_file *hosted = (struct via_hosted_file *)source, **link;
 	struct via_host *host = hosted->host;
+	struct via_hosted_file **link;
 
-	(void)events;
 	pthread_mutex_lock(&host->lock);
 	via_id_remove(&host->files, hosted->id);
 	for (link = bucket_of(host, hosted->ino); *link != hosted;)
 		link = &(*link)->next;
 	*link = hosted->next;
 	pthread_mutex_unlock(&host->lock);
-	via_loop_remove(host, source);
+	hosted->hung_up = true;
+	/* What was written last is still to be read. */
+	if (hosted->file->ops->take)
+		via_loop_forget(host, &hosted->source);
+	else
+		via_loop_remove(host, &hosted->source);
 	via_reap_push(host, &hosted->reap);
+}
+
+static void file_event(struct via_source *source, uint32_t events)
+{
+	struct via_hosted_file *hosted = (struct via_hosted_file *)source;
+
+	if (events & EPOLLHUP) {
+		last_close(hosted);
+		return;
+	}
+	(void)via_loop_change(hosted->host, source, EPOLLHUP);
+	via_reap_push(hosted->host, &hosted->messages);
+}
+
+/* What lies queued in the program's end, and whether we ever read from ours. */
+static int fill_pair(int end, struct via_file *file)
+{
+	char text[MESSAGE_SIZE] = "";
+	ssize_t n = 1;
+
+	if (file->ops->give)
+		n = file->ops->give(file, text, sizeof(text));
+	if (n > 0 && send(end, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+		return -errno;
+	return shutdown(end, file->ops->take ? SHUT_WR : SHUT_RD) < 0 ? -errno : 0;
 }
 
 /*
  * A socket that poll(2) finds readable and writable, as VFIO's files are
- * without a poll operation. We never read from it, and nothing can be sent: a
- * program's end in the queue of our end would keep itself open.
+ * without a poll operation. We never read from it, unless the file takes
+ * messages, and nothing can be sent: a program's end in the queue of our end
+ * would keep itself open.
  */
-static int make_pair(bool cloexec, int ret_ends[2], struct stat *ret_st)
+static int make_pair(struct via_file *file, bool cloexec, int ret_ends[2], struct stat *ret_st)
 {
-	static const char ready;
 	int ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	if (send(ends[0], &ready, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1 ||
-	    shutdown(ends[0], SHUT_RD) < 0 || fstat(ends[1], ret_st) < 0 ||
-	    (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)) {
+	r = fill_pair(ends[0], file);
+	if (!r && (fstat(ends[1], ret_st) < 0 || (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)))
 		r = -errno;
+	if (r) {
 		(void)close(ends[0]);
 		(void)close(ends[1]);
 		return r;
@@ -84,11 +161,12 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 
 	if (!hosted)
 		return -ENOMEM;
-	r = make_pair(cloexec, ends, &st);
+	r = make_pair(file, cloexec, ends, &st);
 	if (r)
 		goto fail;
-	hosted->source = (struct via_source){.fd = ends[0], .event = last_close};
+	hosted->source = (struct via_source){.fd = ends[0], .event = file_event};
 	hosted->reap.run = release;
+	hosted->messages.run = messages_came;
 	hosted->host = host;
 	hosted->file = file;
 	hosted->owner = owner;
@@ -99,7 +177,8 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 		r = -EMFILE;
 	else if (!(hosted->id = via_id_add(&host->files, hosted)))
 		r = -ENOMEM;
-	else if ((r = via_loop_add(host, &hosted->source, EPOLLHUP)))
+	else if ((r = via_loop_add(host, &hosted->source,
+				   file->ops->take ? EPOLLIN | EPOLLHUP : EPOLLHUP)))
 		via_id_remove(&host->files, hosted->id);
 	if (!r) {
 		struct via_hosted_file **head = bucket_of(host, hosted->ino);
@@ -133,6 +212,28 @@ struct via_file *via_files_find(struct via_host *host, uint64_t id)
 		file = via_file_get(hosted->file);
 	pthread_mutex_unlock(&host->lock);
 	return file;
+}
+
+int via_files_flush(struct via_host *host, uint64_t id, struct via_caller *caller)
+{
+	struct via_hosted_file *hosted;
+	struct via_file *file;
+	int r = 0;
+
+	file = via_files_find(host, id);
+	if (!file)
+		return -ESTALE;
+	if (file->ops->sync)
+		file->ops->sync(file, caller);
+	via_file_put(file);
+	pthread_mutex_lock(&host->lock);
+	hosted = via_id_find(&host->files, id);
+	if (hosted) {
+		r = hosted->message_error;
+		hosted->message_error = 0;
+	}
+	pthread_mutex_unlock(&host->lock);
+	return r;
 }
 
 int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret_ident,
@@ -175,7 +276,7 @@ void via_files_hang_up(struct via_host *host)
 			pthread_mutex_unlock(&host->lock);
 			if (!hosted)
 				break;
-			last_close(&hosted->source, EPOLLHUP);
+			last_close(hosted);
 		}
 	pthread_mutex_unlock(&host->poll_lock);
 }

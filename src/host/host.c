@@ -137,10 +137,10 @@ void via_host_free(struct via_host *host)
 	via_files_hang_up(host);
 	via_reap_run(host);
 	via_guard_stop(host);
+	via_host_view_free(host);
 	via_vfio_free(host->vfio);
 	via_snapshots_free(host);
 	via_id_deinit(&host->files);
-	free(host->own_config_reads);
 	close_fds(host);
 	destroy_locks(host);
 	free(host);
@@ -270,21 +270,9 @@ static int parse_spec(const char *text, struct spec *spec, struct via_error *err
 	return r;
 }
 
-static bool address_taken(struct via_host *host, const struct via_pci_addr *addr)
-{
-	struct via_device *dev;
-
-	for (size_t i = 0; (dev = via_vfio_device(host->vfio, i)); i++) {
-		const struct via_pci_addr *a = via_device_addr(dev);
-
-		if (a->segment == addr->segment && a->bus == addr->bus &&
-		    a->device == addr->device && a->function == addr->function)
-			return true;
-	}
-	return false;
-}
-
-static int choose_address(struct via_host *host, struct via_pci_addr *ret_addr)
+/* Where dev, and what virtual functions it can have, are in nobody's way. */
+static int choose_address(struct via_host *host, struct via_device *dev,
+			  struct via_pci_addr *ret_addr)
 {
 	struct via_pci_addr addr = {0};
 
@@ -292,7 +280,7 @@ static int choose_address(struct via_host *host, struct via_pci_addr *ret_addr)
 		for (unsigned int n = bus ? 0 : FIRST_DEVICE_NUMBER; n <= LAST_DEVICE_NUMBER; n++) {
 			addr.bus = (uint8_t)bus;
 			addr.device = (uint8_t)n;
-			if (!address_taken(host, &addr)) {
+			if (via_vfio_fits(host->vfio, dev, &addr)) {
 				*ret_addr = addr;
 				return 0;
 			}
@@ -345,13 +333,14 @@ int via_host_add_device(struct via_host *host, const char *text, struct via_erro
 		r = unknown_model(spec.model, err);
 		goto out;
 	}
-	if (!spec.has_addr && choose_address(host, &spec.addr)) {
-		r = via_error_set(err, -ENOSPC, "no PCI address is free");
-		goto out;
-	}
 	r = make_device(model, spec.rest, err, &dev);
 	if (r)
 		goto out;
+	if (!spec.has_addr && choose_address(host, dev, &spec.addr)) {
+		via_device_free(dev);
+		r = via_error_set(err, -ENOSPC, "no PCI address is free");
+		goto out;
+	}
 	r = via_vfio_add(host->vfio, dev, &spec.addr, spec.group, err);
 	if (r) {
 		char addr[VIA_PCI_ADDR_LEN];

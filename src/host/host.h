@@ -48,6 +48,14 @@ void via_host_settle(struct via_host *host);
 int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err);
 
 /*
+ * From now on virtual functions appear and disappear in the program's view: sys
+ * is the directory that via_host_sysfs() has filled, root the one that has dev/
+ * with the nodes. Both are consumed on success. After the last device was added
+ * and before programs run. 0 or -ENOMEM.
+ */
+int via_host_view(struct via_host *host, int sys, int root);
+
+/*
  * From now on write a recording of each device's config space into the
  * directory dir, under its address, when the last program gives it up. dir
  * stays the caller's and must outlive the host. After the last device was

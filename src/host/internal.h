@@ -62,6 +62,7 @@ void via_id_deinit(struct via_id_table *table);
 #define VIA_FILE_BUCKETS 256u
 
 struct via_conn;
+struct via_host_view;
 struct via_peer;
 struct via_hosted_file;
 struct via_guard;
@@ -113,8 +114,8 @@ struct via_host {
 	uint64_t calls;		    /* atomic; for the report */
 	struct via_snapshot *snapshots; /* constant once programs run */
 	uint64_t programs;	    /* lock; processes that have called */
-	uint64_t *own_config_reads; /* per device; written by via_host_sysfs() alone */
-	size_t n_own_config_reads;  /* likewise */
+	bool no_autoprobe;	    /* atomic */
+	struct via_host_view *view; /* constant once programs run; NULL: nobody sees what changes */
 };
 
 /* loop.c: threads, events and the reaper */
@@ -143,6 +144,9 @@ struct via_hosted_file {
 	struct via_host *host;
 	struct via_hosted_file *next; /* in its bucket; host lock */
 	struct via_file *file;	      /* the reference of the open description */
+	struct via_reap messages;     /* takes what was written to our end */
+	bool hung_up;		      /* poll_lock */
+	int message_error;	      /* host lock: of the first message since somebody asked */
 	struct via_peer *owner;	      /* whom it is charged to; a reference */
 	uint64_t id, dev, ino;	      /* constant */
 };
@@ -162,6 +166,11 @@ struct via_file *via_files_find(struct via_host *host, uint64_t id);
 /* The file behind one of our descriptors: 0, -EBADF not open, -EBADFD none of ours. */
 int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret_ident,
 		       struct via_file **ret_file);
+/*
+ * What became of the messages that a program wrote to its end, once: 0 or an
+ * errno. Waits for what they have begun. -ESTALE: no such file.
+ */
+int via_files_flush(struct via_host *host, uint64_t id, struct via_caller *caller);
 /* As if every program had closed everything. */
 void via_files_hang_up(struct via_host *host);
 
@@ -309,6 +318,15 @@ void via_mapping_drop_all(struct via_peer *peer);
 int via_guard_add(struct via_mapping *mapping, uint64_t addr, uint64_t len, int uffd);
 void via_guard_remove_all(struct via_mapping *mapping);
 void via_guard_stop(struct via_host *host);
+
+/* sysfs.c: a number that programs see changes; the vfio room's lock may be held */
+void via_host_attribute(struct via_host *host, const struct via_device *dev, const char *name,
+			unsigned int value);
+void via_host_view_free(struct via_host *host);
+
+/* attribute.c: "0000:00:03.0/sriov_numvfs", for open(2)'s flags */
+int via_attribute_open(struct via_host *host, const char *path, int flags,
+		       struct via_file **ret_file);
 
 /* snapshot.c: after the devices are gone */
 void via_snapshots_free(struct via_host *host);

@@ -21,8 +21,9 @@ static const char *format_bytes(uint64_t bytes, char text[32])
 	return text;
 }
 
-static void report_device(FILE *out, struct via_device *dev, int group, uint64_t own_reads)
+static void report_device(void *cookie, struct via_device *dev, unsigned int group)
 {
+	FILE *out = cookie;
 	const struct via_pci_ident *id = &via_device_desc(dev)->ident;
 	struct via_device_stats stats;
 	char addr[VIA_PCI_ADDR_LEN], in[32], from[32];
@@ -31,12 +32,12 @@ static void report_device(FILE *out, struct via_device *dev, int group, uint64_t
 	via_pci_addr_format(via_device_addr(dev), addr);
 	via_device_get_stats(dev, &stats);
 	via_dma_get_stats(via_device_dma(dev), &dma);
-	(void)fprintf(out, "  %s %s [%04x:%04x], group %d\n", addr, via_device_name(dev),
+	(void)fprintf(out, "  %s %s [%04x:%04x], group %u\n", addr, via_device_name(dev),
 		      id->vendor, id->device, group);
 	(void)fprintf(out,
 		      "    config space  %" PRIu64 " reads, %" PRIu64 " writes\n"
 		      "    registers     %" PRIu64 " reads, %" PRIu64 " writes",
-		      stats.config_reads - own_reads, stats.config_writes, stats.bar_reads,
+		      stats.config_reads, stats.config_writes, stats.bar_reads,
 		      stats.bar_writes);
 	if (stats.doorbells)
 		(void)fprintf(out, ", %" PRIu64 " doorbells", stats.doorbells);
@@ -50,7 +51,6 @@ static void report_device(FILE *out, struct via_device *dev, int group, uint64_t
 void via_host_report(struct via_host *host, void *stream)
 {
 	uint64_t calls = __atomic_load_n(&host->calls, __ATOMIC_RELAXED), programs;
-	struct via_device *dev;
 	FILE *out = stream;
 	struct timespec now;
 	double seconds;
@@ -63,7 +63,5 @@ void via_host_report(struct via_host *host, void *stream)
 	pthread_mutex_unlock(&host->lock);
 	(void)fprintf(out, "Viaduct: %.1f s, %" PRIu64 " program%s, %" PRIu64 " calls\n", seconds,
 		      programs, programs == 1 ? "" : "s", calls);
-	for (size_t i = 0; (dev = via_vfio_device(host->vfio, i)); i++)
-		report_device(out, dev, via_vfio_device_group(host->vfio, i),
-			      i < host->n_own_config_reads ? host->own_config_reads[i] : 0);
+	via_vfio_each(host->vfio, report_device, out);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The program's sysfs: what Linux shows of a PCI function that is bound to
- * vfio-pci behind an IOMMU, with the values that it prints. Written once, when
- * all devices are placed. Only directories that the view replaces as a whole
- * are used, so class/vfio and class/iommu hold directories where Linux has
- * links to devices/virtual.
+ * vfio-pci behind an IOMMU, with the values that it prints. Written when all
+ * devices are placed; virtual functions come and go in it later. Only
+ * directories that the view replaces as a whole are used, so class/vfio and
+ * class/iommu hold directories where Linux has links to devices/virtual.
  */
 #include "host/internal.h"
+#include "host/tree.h"
 
+#include "base/log.h"
 #include "device/device.h"
 
 #include <errno.h>
@@ -17,83 +19,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* A tree under construction: after the first failure nothing more is done. */
-struct tree {
-	int root;
-	int error;
-	char failed[256]; /* the path that could not be made */
-};
-
-static void fail(struct tree *tree, int error, const char *path)
-{
-	if (tree->error)
-		return;
-	tree->error = error;
-	(void)snprintf(tree->failed, sizeof(tree->failed), "%s", path);
-}
-
-/* Make all directories of path, or all but its last part. */
-static void make_dirs(struct tree *tree, const char *path, bool all)
-{
-	char part[256];
-
-	for (size_t i = 0; i < sizeof(part) - 1 && path[i]; i++) {
-		part[i] = path[i];
-		part[i + 1] = '\0';
-		if (path[i + 1] != '/' && !(all && !path[i + 1]))
-			continue;
-		if (mkdirat(tree->root, part, 0755) < 0 && errno != EEXIST)
-			fail(tree, -errno, part);
-	}
-}
-
-static void put_bytes(struct tree *tree, mode_t mode, const char *path, const void *bytes,
-		      size_t len)
-{
-	int fd;
-
-	if (tree->error)
-		return;
-	make_dirs(tree, path, false);
-	fd = openat(tree->root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		fail(tree, -errno, path);
-		return;
-	}
-	if (write(fd, bytes, len) != (ssize_t)len || fchmod(fd, mode) < 0)
-		fail(tree, errno ? -errno : -EIO, path);
-	(void)close(fd);
-}
-
-/* dir/name with a value. */
-static void put(struct tree *tree, mode_t mode, const char *dir, const char *name, const char *fmt,
-		...) VIA_PRINTF(5, 6);
-
-static void put(struct tree *tree, mode_t mode, const char *dir, const char *name, const char *fmt,
-		...)
-{
-	char path[256], text[1024];
-	va_list args;
-
-	va_start(args, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	put_bytes(tree, mode, path, text, strlen(text));
-}
-
-static void put_link(struct tree *tree, const char *dir, const char *name, const char *target)
-{
-	char path[256];
-
-	if (tree->error)
-		return;
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	make_dirs(tree, path, false);
-	if (symlinkat(target, tree->root, path) < 0)
-		fail(tree, -errno, path);
-}
 
 /* Where the system's firmware would have put the BARs. */
 struct windows {
@@ -118,77 +43,100 @@ struct resource {
 	uint32_t flags;
 };
 
-static uint64_t take(uint64_t *next, uint64_t size, uint64_t end)
+static uint64_t take(uint64_t *next, uint64_t size, uint64_t n, uint64_t end)
 {
 	uint64_t start = (*next + size - 1) & ~(size - 1);
 
-	if (end && start + size > end)
+	if (end && start + n * size > end)
 		return 0;
-	*next = start + size;
+	*next = start + n * size;
 	return start;
 }
 
-static struct resource place_bar(struct windows *windows, const struct via_bar_desc *bar)
+/* n of them, one after the other: those of virtual functions are so. */
+static struct resource place_bar(struct windows *windows, uint64_t bar_size, unsigned int flags,
+				 unsigned int n)
 {
 	struct resource res = {.flags = RESOURCE_SIZEALIGN};
 
-	if (bar->flags & VIA_BAR_IO) {
-		res.start = take(&windows->io, bar->size, IO_END);
+	if (flags & VIA_BAR_IO) {
+		res.start = take(&windows->io, bar_size, n, IO_END);
 		res.flags |= RESOURCE_IO | 0x1;
 	} else {
 		/* A window is counted in pages, so that BARs do not share any. */
-		uint64_t size = bar->size < 4096 ? 4096 : bar->size;
+		uint64_t size = bar_size < 4096 ? 4096 : bar_size;
 
-		if (!(bar->flags & VIA_BAR_MEM64) || size <= 1u << 28)
-			res.start = take(&windows->mem32, size, MEM32_END);
-		if (!res.start && bar->flags & VIA_BAR_MEM64)
-			res.start = take(&windows->mem64, size, 0);
+		if (!(flags & VIA_BAR_MEM64) || n * size <= 1u << 28)
+			res.start = take(&windows->mem32, size, n, MEM32_END);
+		if (!res.start && flags & VIA_BAR_MEM64)
+			res.start = take(&windows->mem64, size, n, 0);
 		res.flags |= RESOURCE_MEM;
-		if (bar->flags & VIA_BAR_MEM64)
+		if (flags & VIA_BAR_MEM64)
 			res.flags |= RESOURCE_MEM_64 | 0x4;
-		if (bar->flags & VIA_BAR_PREFETCH)
+		if (flags & VIA_BAR_PREFETCH)
 			res.flags |= RESOURCE_PREFETCH | 0x8;
 	}
 	if (!res.start)
 		return (struct resource){0};
-	res.end = res.start + bar->size - 1;
+	res.end = res.start + n * bar_size - 1;
 	return res;
 }
 
-/* Six BARs, the ROM and six windows that only bridges have. */
-#define N_RESOURCES 13
+/* Where the BARs of a function are, and those of all its virtual ones. */
+struct placement {
+	struct resource bars[VIA_PCI_BARS], vf_bars[VIA_PCI_BARS];
+};
 
-static void put_resources(struct tree *tree, const char *dir, const struct resource *bars)
+static void place(struct windows *windows, const struct via_device *dev,
+		  struct placement *ret_placement)
+{
+	const struct via_device_desc *desc = via_device_desc(dev);
+	const struct via_pci_sriov *sriov = via_device_sriov(dev);
+
+	*ret_placement = (struct placement){0};
+	for (size_t i = 0; i < VIA_PCI_BARS; i++) {
+		const struct via_bar_desc *bar = &desc->bars[i];
+
+		if (bar->size)
+			ret_placement->bars[i] = place_bar(windows, bar->size, bar->flags, 1);
+	}
+	for (size_t i = 0; sriov && i < VIA_PCI_BARS; i++)
+		if (sriov->bars[i].size)
+			ret_placement->vf_bars[i] =
+				place_bar(windows, sriov->bars[i].size, sriov->bars[i].flags,
+					  sriov->total);
+}
+
+/* Six BARs, the ROM and six BARs for virtual functions. */
+#define N_RESOURCES 13
+#define FIRST_VF_RESOURCE 7
+
+static void put_resources(struct via_tree *tree, const char *dir,
+			  const struct placement *placement)
 {
 	char text[N_RESOURCES * 64];
 	size_t at = 0;
 
 	for (size_t i = 0; i < N_RESOURCES; i++) {
-		struct resource res = i < VIA_PCI_BARS ? bars[i] : (struct resource){0};
+		struct resource res = {0};
+
+		if (i < VIA_PCI_BARS)
+			res = placement->bars[i];
+		else if (i >= FIRST_VF_RESOURCE)
+			res = placement->vf_bars[i - FIRST_VF_RESOURCE];
 
 		at += (size_t)snprintf(text + at, sizeof(text) - at,
 				       "0x%016" PRIx64 " 0x%016" PRIx64 " 0x%016" PRIx64 "\n",
 				       res.start, res.end, (uint64_t)res.flags);
 	}
-	put(tree, 0444, dir, "resource", "%s", text);
+	via_tree_put(tree, 0444, dir, "resource", "%s", text);
 }
 
-/* Config space as it is before anybody opens the device, with the BARs where they were put. */
-static void put_config(struct tree *tree, struct via_device *dev, const char *dir,
-		       const struct resource *bars)
+/* Address registers as the firmware would have left them. */
+static void set_bars(uint8_t *registers, const struct resource *bars)
 {
-	size_t size = via_device_config_size(dev);
-	uint8_t *image = calloc(1, size);
-	char path[128];
-
-	if (!image) {
-		fail(tree, -ENOMEM, dir);
-		return;
-	}
-	if (via_device_region_read(dev, VIA_REGION_CONFIG, 0, image, size) != (ssize_t)size)
-		fail(tree, -EIO, dir);
 	for (size_t i = 0; i < VIA_PCI_BARS; i++) {
-		uint8_t *bar = image + 0x10 + 4 * i;
+		uint8_t *bar = registers + 4 * i;
 
 		if (!bars[i].start)
 			continue;
@@ -196,13 +144,60 @@ static void put_config(struct tree *tree, struct via_device *dev, const char *di
 		if (bars[i].flags & RESOURCE_MEM_64)
 			via_put_le32(bar + 4, (uint32_t)(bars[i].start >> 32));
 	}
+}
+
+#define CONFIG_BARS 0x10u
+#define SRIOV_ID 0x0010u
+#define SRIOV_BARS 0x24u
+#define SRIOV_SIZE 0x40u
+
+/* Offset of the SR-IOV capability in an image of our own making, or 0. */
+static unsigned int find_sriov(const uint8_t *image, size_t size)
+{
+	for (unsigned int at = 0x100; at >= 0x100 && at + SRIOV_SIZE <= size;) {
+		uint32_t header = via_get_le32(image + at);
+
+		if ((header & 0xffff) == SRIOV_ID)
+			return at;
+		if (header >> 20 <= at)
+			break;
+		at = header >> 20;
+	}
+	return 0;
+}
+
+/* Config space as it is before anybody opens the device, with the BARs where they were put. */
+static void put_config(struct via_tree *tree, struct via_device *dev, const char *dir,
+		       const struct placement *placement)
+{
+	struct via_config *config = via_device_config(dev);
+	size_t size = via_device_config_size(dev);
+	uint8_t *image = calloc(1, size);
+	unsigned int sriov;
+	char path[128];
+
+	if (!image) {
+		via_tree_fail(tree, -ENOMEM, dir);
+		return;
+	}
+	if (via_device_pf(dev)) {
+		/* The hardware's own: ids and BARs are in the physical function. */
+		via_config_device_bytes(config, image);
+	} else {
+		if (via_config_read(config, 0, image, size) != (ssize_t)size)
+			via_tree_fail(tree, -EIO, dir);
+		set_bars(image + CONFIG_BARS, placement->bars);
+	}
+	sriov = find_sriov(image, size);
+	if (sriov)
+		set_bars(image + sriov + SRIOV_BARS, placement->vf_bars);
 	(void)snprintf(path, sizeof(path), "%s/config", dir);
-	put_bytes(tree, 0644, path, image, size);
+	via_tree_bytes(tree, 0644, path, image, size);
 	free(image);
 }
 
 /* The CPUs that are there, as a mask and as a list. */
-static void put_cpus(struct tree *tree, const char *dir)
+static void put_cpus(struct via_tree *tree, const char *dir)
 {
 	long n = sysconf(_SC_NPROCESSORS_CONF);
 	char mask[512] = "";
@@ -216,14 +211,14 @@ static void put_cpus(struct tree *tree, const char *dir)
 		at += (size_t)snprintf(mask + at, sizeof(mask) - at, at ? ",%08x" : "%x",
 				       bits == 32 ? ~0u : (1u << bits) - 1);
 	}
-	put(tree, 0444, dir, "local_cpus", "%s\n", mask);
+	via_tree_put(tree, 0444, dir, "local_cpus", "%s\n", mask);
 	if (n > 1)
-		put(tree, 0444, dir, "local_cpulist", "0-%ld\n", n - 1);
+		via_tree_put(tree, 0444, dir, "local_cpulist", "0-%ld\n", n - 1);
 	else
-		put(tree, 0444, dir, "local_cpulist", "0\n");
+		via_tree_put(tree, 0444, dir, "local_cpulist", "0\n");
 }
 
-static void put_ident(struct tree *tree, const char *dir, const char *addr,
+static void put_ident(struct via_tree *tree, const char *dir, const char *addr,
 		      const struct via_pci_ident *id)
 {
 	char modalias[80];
@@ -232,77 +227,114 @@ static void put_ident(struct tree *tree, const char *dir, const char *addr,
 		       id->vendor, id->device, id->subsystem_vendor, id->subsystem_device,
 		       id->class_code >> 16 & 0xff, id->class_code >> 8 & 0xff,
 		       id->class_code & 0xff);
-	put(tree, 0444, dir, "vendor", "0x%04x\n", id->vendor);
-	put(tree, 0444, dir, "device", "0x%04x\n", id->device);
-	put(tree, 0444, dir, "subsystem_vendor", "0x%04x\n", id->subsystem_vendor);
-	put(tree, 0444, dir, "subsystem_device", "0x%04x\n", id->subsystem_device);
-	put(tree, 0444, dir, "class", "0x%06x\n", id->class_code);
-	put(tree, 0444, dir, "revision", "0x%02x\n", id->revision);
-	put(tree, 0444, dir, "modalias", "%s\n", modalias);
-	put(tree, 0644, dir, "uevent",
+	via_tree_put(tree, 0444, dir, "vendor", "0x%04x\n", id->vendor);
+	via_tree_put(tree, 0444, dir, "device", "0x%04x\n", id->device);
+	via_tree_put(tree, 0444, dir, "subsystem_vendor", "0x%04x\n", id->subsystem_vendor);
+	via_tree_put(tree, 0444, dir, "subsystem_device", "0x%04x\n", id->subsystem_device);
+	via_tree_put(tree, 0444, dir, "class", "0x%06x\n", id->class_code);
+	via_tree_put(tree, 0444, dir, "revision", "0x%02x\n", id->revision);
+	via_tree_put(tree, 0444, dir, "modalias", "%s\n", modalias);
+	via_tree_put(tree, 0644, dir, "uevent",
 	    "DRIVER=vfio-pci\nPCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\n"
 	    "PCI_SLOT_NAME=%s\nMODALIAS=%s\n",
 	    id->class_code, id->vendor, id->device, id->subsystem_vendor, id->subsystem_device,
 	    addr, modalias);
 }
 
-/* What is the same for every function in the hands of vfio-pci. */
-static void put_common(struct tree *tree, const char *dir, const struct via_device_desc *desc)
+static bool has_ari(const struct via_device *dev)
 {
-	put(tree, 0444, dir, "irq", "%d\n", desc->ident.interrupt_pin ? 11 : 0);
-	put(tree, 0644, dir, "numa_node", "-1\n");
-	put(tree, 0644, dir, "enable", "0\n");
-	put(tree, 0644, dir, "driver_override", "vfio-pci\n");
-	put(tree, 0644, dir, "msi_bus", "1\n");
-	put(tree, 0444, dir, "dma_mask_bits", "32\n");
-	put(tree, 0444, dir, "consistent_dma_mask_bits", "32\n");
-	put(tree, 0644, dir, "broken_parity_status", "0\n");
-	put(tree, 0644, dir, "d3cold_allowed", "0\n");
-	put(tree, 0444, dir, "ari_enabled", "0\n");
-	put(tree, 0444, dir, "power_state", "D0\n");
-	put(tree, 0644, dir, "power/control", "auto\n");
-	put(tree, 0444, dir, "power/runtime_status", "active\n");
+	const struct via_device_desc *desc = via_device_desc(dev);
+
+	for (size_t i = 0; i < desc->n_caps; i++)
+		if (desc->caps[i].kind == VIA_CAP_ARI)
+			return true;
+	return via_device_pf(dev);
+}
+
+/* What is the same for every function in the hands of vfio-pci. */
+static void put_common(struct via_tree *tree, const char *dir, const struct via_device *dev)
+{
+	const struct via_device_desc *desc = via_device_desc(dev);
+
+	via_tree_put(tree, 0444, dir, "irq", "%d\n", desc->ident.interrupt_pin ? 11 : 0);
+	via_tree_put(tree, 0644, dir, "numa_node", "-1\n");
+	via_tree_put(tree, 0644, dir, "enable", "0\n");
+	via_tree_put(tree, 0644, dir, "driver_override", "vfio-pci\n");
+	via_tree_put(tree, 0644, dir, "msi_bus", "1\n");
+	via_tree_put(tree, 0444, dir, "dma_mask_bits", "32\n");
+	via_tree_put(tree, 0444, dir, "consistent_dma_mask_bits", "32\n");
+	via_tree_put(tree, 0644, dir, "broken_parity_status", "0\n");
+	via_tree_put(tree, 0644, dir, "d3cold_allowed", "0\n");
+	via_tree_put(tree, 0444, dir, "ari_enabled", "%d\n", has_ari(dev));
+	via_tree_put(tree, 0444, dir, "power_state", "D0\n");
+	via_tree_put(tree, 0644, dir, "power/control", "auto\n");
+	via_tree_put(tree, 0444, dir, "power/runtime_status", "active\n");
 	if (desc->express.present) {
-		put(tree, 0444, dir, "max_link_speed", "2.5 GT/s PCIe\n");
-		put(tree, 0444, dir, "max_link_width", "1\n");
-		put(tree, 0444, dir, "current_link_speed", "2.5 GT/s PCIe\n");
-		put(tree, 0444, dir, "current_link_width", "1\n");
-		put(tree, 0644, dir, "reset_method", "flr\n");
-		put(tree, 0200, dir, "reset", "%s", "");
+		via_tree_put(tree, 0444, dir, "max_link_speed", "2.5 GT/s PCIe\n");
+		via_tree_put(tree, 0444, dir, "max_link_width", "1\n");
+		via_tree_put(tree, 0444, dir, "current_link_speed", "2.5 GT/s PCIe\n");
+		via_tree_put(tree, 0444, dir, "current_link_width", "1\n");
+		via_tree_put(tree, 0644, dir, "reset_method", "flr\n");
+		via_tree_put(tree, 0200, dir, "reset", "%s", "");
 	}
 	put_cpus(tree, dir);
 }
 
-static void put_device(struct tree *tree, struct via_device *dev, int group,
-		       struct windows *windows)
+/* Those that take writes are served by attribute.c. */
+static void put_sriov(struct via_tree *tree, const char *dir, const struct via_pci_sriov *sriov)
 {
-	const struct via_device_desc *desc = via_device_desc(dev);
-	const struct via_pci_addr *pci = via_device_addr(dev);
-	struct resource bars[VIA_PCI_BARS] = {0};
-	char addr[VIA_PCI_ADDR_LEN], dir[64], link[96], group_dir[64];
+	via_tree_put(tree, 0444, dir, "sriov_totalvfs", "%u\n", sriov->total);
+	via_tree_put(tree, 0644, dir, "sriov_numvfs", "0\n");
+	via_tree_put(tree, 0444, dir, "sriov_offset", "%u\n", sriov->offset);
+	via_tree_put(tree, 0444, dir, "sriov_stride", "%u\n", sriov->stride);
+	via_tree_put(tree, 0444, dir, "sriov_vf_device", "%x\n", sriov->vf_device);
+	via_tree_put(tree, 0644, dir, "sriov_drivers_autoprobe", "1\n");
+	via_tree_put(tree, 0444, dir, "sriov_vf_total_msix", "0\n");
+}
 
-	via_pci_addr_format(pci, addr);
-	(void)snprintf(dir, sizeof(dir), "devices/pci%04x:%02x/%s", pci->segment, pci->bus, addr);
-	for (size_t i = 0; i < VIA_PCI_BARS; i++)
-		if (desc->bars[i].size)
-			bars[i] = place_bar(windows, &desc->bars[i]);
-	put_ident(tree, dir, addr, &desc->ident);
-	put_common(tree, dir, desc);
-	put_resources(tree, dir, bars);
-	put_config(tree, dev, dir, bars);
-	put_link(tree, dir, "driver", "../../../bus/pci/drivers/vfio-pci");
-	put_link(tree, dir, "subsystem", "../../../bus/pci");
-	put_link(tree, dir, "iommu", "../../../class/iommu/dmar0");
-	(void)snprintf(link, sizeof(link), "../../../kernel/iommu_groups/%d", group);
-	put_link(tree, dir, "iommu_group", link);
+/* Names of a function in the tree. */
+struct names {
+	char addr[VIA_PCI_ADDR_LEN];
+	char dir[64];
+};
 
-	(void)snprintf(link, sizeof(link), "../../../%s", dir);
-	put_link(tree, "bus/pci/devices", addr, link);
-	(void)snprintf(link, sizeof(link), "../../../../%s", dir);
-	put_link(tree, "bus/pci/drivers/vfio-pci", addr, link);
-	(void)snprintf(group_dir, sizeof(group_dir), "kernel/iommu_groups/%d/devices", group);
-	put_link(tree, group_dir, addr, link);
-	put_link(tree, "class/iommu/dmar0/devices", addr, link);
+/* A virtual function stands beside its physical one, also when its address is on another bus. */
+static void name(const struct via_device *dev, struct names *ret_names)
+{
+	const struct via_device *pf = via_device_pf(dev);
+	const struct via_pci_addr *bus = via_device_addr(pf ? pf : dev);
+
+	via_pci_addr_format(via_device_addr(dev), ret_names->addr);
+	(void)snprintf(ret_names->dir, sizeof(ret_names->dir), "devices/pci%04x:%02x/%s",
+		       bus->segment, bus->bus, ret_names->addr);
+}
+
+static void put_device(struct via_tree *tree, struct via_device *dev, unsigned int group,
+		       const struct placement *placement)
+{
+	char link[96], group_dir[64];
+	struct names n;
+
+	name(dev, &n);
+	put_ident(tree, n.dir, n.addr, &via_device_desc(dev)->ident);
+	put_common(tree, n.dir, dev);
+	if (via_device_sriov(dev))
+		put_sriov(tree, n.dir, via_device_sriov(dev));
+	put_resources(tree, n.dir, placement);
+	put_config(tree, dev, n.dir, placement);
+	via_tree_link(tree, n.dir, "driver", "../../../bus/pci/drivers/vfio-pci");
+	via_tree_link(tree, n.dir, "subsystem", "../../../bus/pci");
+	via_tree_link(tree, n.dir, "iommu", "../../../class/iommu/dmar0");
+	(void)snprintf(link, sizeof(link), "../../../kernel/iommu_groups/%u", group);
+	via_tree_link(tree, n.dir, "iommu_group", link);
+
+	(void)snprintf(link, sizeof(link), "../../../%s", n.dir);
+	via_tree_link(tree, "bus/pci/devices", n.addr, link);
+	(void)snprintf(link, sizeof(link), "../../../../%s", n.dir);
+	via_tree_link(tree, "bus/pci/drivers/vfio-pci", n.addr, link);
+	(void)snprintf(group_dir, sizeof(group_dir), "kernel/iommu_groups/%u/devices", group);
+	via_tree_link(tree, group_dir, n.addr, link);
+	via_tree_link(tree, "class/iommu/dmar0/devices", n.addr, link);
 }
 
 static const struct via_iommu_props *iommu_props(struct via_host *host)
@@ -311,7 +343,7 @@ static const struct via_iommu_props *iommu_props(struct via_host *host)
 }
 
 /* The gaps between the usable ranges below 4 GiB, in practice the MSI window. */
-static void put_reserved(struct tree *tree, const char *dir, const struct via_iommu_props *props)
+static void put_reserved(struct via_tree *tree, const char *dir, const struct via_iommu_props *props)
 {
 	char text[512] = "";
 	size_t at = 0;
@@ -320,103 +352,320 @@ static void put_reserved(struct tree *tree, const char *dir, const struct via_io
 		at += (size_t)snprintf(text + at, sizeof(text) - at,
 				       "0x%016" PRIx64 " 0x%016" PRIx64 " msi\n",
 				       props->ranges[i - 1].last + 1, props->ranges[i].first - 1);
-	put(tree, 0444, dir, "reserved_regions", "%s", text);
+	via_tree_put(tree, 0444, dir, "reserved_regions", "%s", text);
 }
 
-/* Once per group, whichever of its devices comes first. */
-static void put_group(struct tree *tree, struct via_host *host, size_t device)
+static void put_group(struct via_tree *tree, struct via_host *host, unsigned int group)
 {
-	int group = via_vfio_device_group(host->vfio, device);
 	char dir[64];
 
-	for (size_t i = 0; i < device; i++)
-		if (via_vfio_device_group(host->vfio, i) == group)
-			return;
-	(void)snprintf(dir, sizeof(dir), "kernel/iommu_groups/%d", group);
-	put(tree, 0644, dir, "type", "DMA\n");
+	(void)snprintf(dir, sizeof(dir), "kernel/iommu_groups/%u", group);
+	via_tree_put(tree, 0644, dir, "type", "DMA\n");
 	put_reserved(tree, dir, iommu_props(host));
-	(void)snprintf(dir, sizeof(dir), "class/vfio/%d", group);
+	(void)snprintf(dir, sizeof(dir), "class/vfio/%u", group);
 	/* The number of the node is of no use here: opens go by name. */
-	put(tree, 0644, dir, "uevent", "MAJOR=247\nMINOR=%d\nDEVNAME=vfio/%d\n", group, group);
-	put(tree, 0444, dir, "dev", "247:%d\n", group);
+	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=247\nMINOR=%u\nDEVNAME=vfio/%u\n", group,
+		     group);
+	via_tree_put(tree, 0444, dir, "dev", "247:%u\n", group);
 }
 
-static void put_system(struct tree *tree)
+static void put_system(struct via_tree *tree)
 {
 	static const char *const commands[] = {"bind", "unbind", "new_id", "remove_id", "uevent"};
 	static const char driver[] = "bus/pci/drivers/vfio-pci";
 
-	make_dirs(tree, "bus/pci/devices", true);
-	make_dirs(tree, "bus/pci/slots", true);
+	via_tree_dirs(tree, "bus/pci/devices", true);
+	via_tree_dirs(tree, "bus/pci/slots", true);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		put(tree, 0200, driver, commands[i], "%s", "");
-	put_link(tree, driver, "module", "../../../../module/vfio_pci");
-	put(tree, 0644, "bus/pci", "drivers_autoprobe", "1\n");
-	put(tree, 0200, "bus/pci", "drivers_probe", "%s", "");
-	put(tree, 0200, "bus/pci", "rescan", "%s", "");
+		via_tree_put(tree, 0200, driver, commands[i], "%s", "");
+	via_tree_link(tree, driver, "module", "../../../../module/vfio_pci");
+	via_tree_put(tree, 0644, "bus/pci", "drivers_autoprobe", "1\n");
+	via_tree_put(tree, 0200, "bus/pci", "drivers_probe", "%s", "");
+	via_tree_put(tree, 0200, "bus/pci", "rescan", "%s", "");
 
-	put(tree, 0644, "module/vfio/parameters", "enable_unsafe_noiommu_mode", "N\n");
-	put(tree, 0444, "module/vfio", "version", "0.3\n");
-	put(tree, 0444, "module/vfio_pci/parameters", "disable_denylist", "N\n");
-	put(tree, 0644, "module/vfio_pci/parameters", "disable_idle_d3", "N\n");
-	put(tree, 0444, "module/vfio_pci/parameters", "disable_vga", "N\n");
-	put(tree, 0644, "module/vfio_pci/parameters", "enable_sriov", "N\n");
-	put(tree, 0644, "module/vfio_pci/parameters", "nointxmask", "N\n");
-	put_link(tree, "module/vfio_pci/drivers", "pci:vfio-pci",
+	via_tree_put(tree, 0644, "module/vfio/parameters", "enable_unsafe_noiommu_mode", "N\n");
+	via_tree_put(tree, 0444, "module/vfio", "version", "0.3\n");
+	via_tree_put(tree, 0444, "module/vfio_pci/parameters", "disable_denylist", "N\n");
+	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "disable_idle_d3", "N\n");
+	via_tree_put(tree, 0444, "module/vfio_pci/parameters", "disable_vga", "N\n");
+	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "enable_sriov", "Y\n");
+	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "nointxmask", "N\n");
+	via_tree_link(tree, "module/vfio_pci/drivers", "pci:vfio-pci",
 		 "../../../bus/pci/drivers/vfio-pci");
-	put(tree, 0644, "module/vfio_iommu_type1/parameters", "allow_unsafe_interrupts", "N\n");
-	put(tree, 0644, "module/vfio_iommu_type1/parameters", "disable_hugepages", "N\n");
+	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "allow_unsafe_interrupts", "N\n");
+	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "disable_hugepages", "N\n");
 }
 
 /* Fields that programs read: the guest address width (MGAW) above all. */
-static void put_iommu(struct tree *tree, const struct via_iommu_props *props)
+static void put_iommu(struct via_tree *tree, const struct via_iommu_props *props)
 {
 	static const char dir[] = "class/iommu/dmar0/intel-iommu";
 	unsigned int bits =
 		64 - (unsigned int)__builtin_clzll(props->ranges[props->n_ranges - 1].last);
 
-	put(tree, 0444, dir, "cap", "%" PRIx64 "\n",
+	via_tree_put(tree, 0444, dir, "cap", "%" PRIx64 "\n",
 	    (UINT64_C(0x80d2008c222f0686) & ~(UINT64_C(0x3f) << 16)) | (uint64_t)((bits - 1) & 0x3f)
 									       << 16);
-	put(tree, 0444, dir, "ecap", "f00f4a\n");
-	put(tree, 0444, dir, "address", "fed90000\n");
-	put(tree, 0444, dir, "version", "1:0\n");
-	put(tree, 0444, dir, "domains_supported", "65536\n");
-	put(tree, 0444, dir, "domains_used", "1\n");
-	put(tree, 0644, "module/vfio_iommu_type1/parameters", "dma_entry_limit", "%u\n",
+	via_tree_put(tree, 0444, dir, "ecap", "f00f4a\n");
+	via_tree_put(tree, 0444, dir, "address", "fed90000\n");
+	via_tree_put(tree, 0444, dir, "version", "1:0\n");
+	via_tree_put(tree, 0444, dir, "domains_supported", "65536\n");
+	via_tree_put(tree, 0444, dir, "domains_used", "1\n");
+	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "dma_entry_limit", "%u\n",
 	    props->entry_limit);
-	make_dirs(tree, "class/iommu/dmar0/devices", true);
+	via_tree_dirs(tree, "class/iommu/dmar0/devices", true);
 }
 
-/* What the report must not count as a program's doing. */
-static void note_own_reads(struct via_host *host, size_t device)
+/* Once per group, whichever of its devices comes first. */
+static bool first_of_group(struct via_host *host, size_t device)
 {
-	struct via_device_stats stats;
-	uint64_t *reads = reallocarray(host->own_config_reads, device + 1, sizeof(*reads));
+	int group = via_vfio_device_group(host->vfio, device);
 
-	if (!reads)
-		return;
-	via_device_get_stats(via_vfio_device(host->vfio, device), &stats);
-	reads[device] = stats.config_reads;
-	host->own_config_reads = reads;
-	host->n_own_config_reads = device + 1;
+	for (size_t i = 0; i < device; i++)
+		if (via_vfio_device_group(host->vfio, i) == group)
+			return false;
+	return true;
 }
 
 int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err)
 {
 	struct windows windows = {MEM32_START, MEM64_START, IO_START};
-	struct tree tree = {.root = dirfd};
+	struct via_tree tree = {.root = dirfd};
 	struct via_device *dev;
 
 	put_system(&tree);
 	put_iommu(&tree, iommu_props(host));
 	for (size_t i = 0; (dev = via_vfio_device(host->vfio, i)); i++) {
-		put_group(&tree, host, i);
-		put_device(&tree, dev, via_vfio_device_group(host->vfio, i), &windows);
-		note_own_reads(host, i);
+		unsigned int group = (unsigned int)via_vfio_device_group(host->vfio, i);
+		struct placement placement;
+
+		if (first_of_group(host, i))
+			put_group(&tree, host, group);
+		place(&windows, dev, &placement);
+		put_device(&tree, dev, group, &placement);
 	}
 	if (tree.error)
 		return via_error_set(err, tree.error, "cannot write %s of the program's sysfs: %s",
 				     tree.failed, strerror(-tree.error));
 	return 0;
+}
+
+/* Virtual functions --------------------------------------------------------- */
+
+/* Who shows a physical function's virtual ones to programs. */
+struct via_host_view {
+	int sys, root; /* owned; what programs see as /sys, and what has dev/ */
+	size_t n;
+	struct {
+		const struct via_device *pf;
+		struct placement placement;
+	} pfs[];
+};
+
+static const struct placement *placement_of(const struct via_host_view *view,
+					    const struct via_device *pf)
+{
+	static const struct placement none;
+
+	for (size_t i = 0; i < view->n; i++)
+		if (view->pfs[i].pf == pf)
+			return &view->pfs[i].placement;
+	return &none;
+}
+
+static int finish(struct via_tree *tree, const struct via_device *dev)
+{
+	struct names n;
+
+	if (!tree->error)
+		return 0;
+	name(dev, &n);
+	via_log(VIA_LOG_WARNING, "%s: cannot change %s in the program's view: %s", n.addr,
+		tree->failed, strerror(-tree->error));
+	return tree->error;
+}
+
+static void forget(struct via_host_view *view, struct via_tree *tree, const struct via_device *vf,
+		   unsigned int group)
+{
+	struct via_tree root = {.root = view->root};
+	struct names n;
+	char path[128];
+
+	name(vf, &n);
+	(void)snprintf(path, sizeof(path), "dev/vfio/%u", group);
+	via_tree_remove(&root, path);
+	(void)snprintf(path, sizeof(path), "class/vfio/%u", group);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "kernel/iommu_groups/%u", group);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "class/iommu/dmar0/devices/%s", n.addr);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "bus/pci/devices/%s", n.addr);
+	via_tree_remove(tree, path);
+	via_tree_remove(tree, n.dir);
+}
+
+/* It is going: no driver has it any more, and its physical function does not know it. */
+static void unbind(struct via_tree *tree, const struct via_device *vf, unsigned int index)
+{
+	struct names n, pf;
+	char path[128];
+
+	name(via_device_pf(vf), &pf);
+	name(vf, &n);
+	(void)snprintf(path, sizeof(path), "%s/virtfn%u", pf.dir, index);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "%s/driver", n.dir);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "bus/pci/drivers/vfio-pci/%s", n.addr);
+	via_tree_remove(tree, path);
+}
+
+static int vf_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group)
+{
+	struct via_host *host = cookie;
+	struct via_host_view *view = host->view;
+	struct via_device *pf = via_device_pf(vf);
+	const struct via_pci_sriov *sriov = via_device_sriov(pf);
+	const struct placement *of_pf = placement_of(view, pf);
+	struct via_tree tree = {.root = view->sys}, root = {.root = view->root};
+	struct placement placement = {0};
+	struct names n, of;
+	char text[64];
+
+	for (size_t i = 0; i < VIA_PCI_BARS; i++) {
+		if (!of_pf->vf_bars[i].start)
+			continue;
+		placement.bars[i] = of_pf->vf_bars[i];
+		placement.bars[i].start += index * sriov->bars[i].size;
+		placement.bars[i].end = placement.bars[i].start + sriov->bars[i].size - 1;
+	}
+	name(pf, &of);
+	name(vf, &n);
+	put_group(&tree, host, group);
+	put_device(&tree, vf, group, &placement);
+	via_tree_put(&tree, 0200, n.dir, "sriov_vf_msix_count", "%s", "");
+	(void)snprintf(text, sizeof(text), "../%s", of.addr);
+	via_tree_link(&tree, n.dir, "physfn", text);
+	(void)snprintf(text, sizeof(text), "%u", group);
+	via_tree_put(&root, 0666, "dev/vfio", text, "%s", "");
+	/* Last: who sees it finds all the rest. */
+	(void)snprintf(text, sizeof(text), "virtfn%u", index);
+	(void)snprintf(n.dir, sizeof(n.dir), "../%s", n.addr);
+	via_tree_link(&tree, of.dir, text, n.dir);
+	if (!tree.error && root.error)
+		via_tree_fail(&tree, root.error, root.failed);
+	if (tree.error) {
+		struct via_tree rest = {.root = view->sys};
+
+		unbind(&rest, vf, index);
+		forget(view, &rest, vf, group);
+	}
+	return finish(&tree, vf);
+}
+
+static void vf_leaving(void *cookie, struct via_device *vf, unsigned int index)
+{
+	struct via_host *host = cookie;
+	struct via_tree tree = {.root = host->view->sys};
+
+	unbind(&tree, vf, index);
+	(void)finish(&tree, vf);
+}
+
+static void vf_removed(void *cookie, struct via_device *vf, unsigned int group)
+{
+	struct via_host *host = cookie;
+	struct via_tree tree = {.root = host->view->sys};
+
+	forget(host->view, &tree, vf, group);
+	(void)finish(&tree, vf);
+}
+
+static void numvfs_changed(void *cookie, struct via_device *pf, unsigned int n)
+{
+	struct via_host *host = cookie;
+	struct via_tree tree = {.root = host->view->sys};
+	uint8_t image[4096] = {0};
+	size_t size = via_device_config_size(pf);
+	unsigned int at;
+	struct names of;
+	char path[128];
+
+	name(pf, &of);
+	(void)snprintf(path, sizeof(path), "%s/config", of.dir);
+	if (size <= sizeof(image)) {
+		via_config_device_bytes(via_device_config(pf), image);
+		at = find_sriov(image, size);
+		set_bars(image + at + SRIOV_BARS, placement_of(host->view, pf)->vf_bars);
+		if (at)
+			via_tree_update(&tree, path, at, image + at, SRIOV_SIZE);
+	}
+	via_host_attribute(host, pf, "sriov_numvfs", n);
+	(void)finish(&tree, pf);
+}
+
+void via_host_attribute(struct via_host *host, const struct via_device *dev, const char *name_of,
+			unsigned int value)
+{
+	struct via_tree tree = {.root = host->view ? host->view->sys : -1};
+	struct names n;
+	char path[128];
+
+	if (!host->view)
+		return;
+	name(dev, &n);
+	(void)snprintf(path, sizeof(path), "%s/%s", n.dir, name_of);
+	via_tree_value(&tree, path, value);
+	(void)finish(&tree, dev);
+}
+
+static const struct via_vfio_vf_ops vf_ops = {
+	.added = vf_added,
+	.leaving = vf_leaving,
+	.removed = vf_removed,
+	.changed = numvfs_changed,
+};
+
+int via_host_view(struct via_host *host, int sys, int root)
+{
+	struct windows windows = {MEM32_START, MEM64_START, IO_START};
+	struct via_host_view *view;
+	struct via_device *dev;
+	size_t n = 0;
+
+	while (via_vfio_device(host->vfio, n))
+		n++;
+	view = calloc(1, sizeof(*view) + n * sizeof(view->pfs[0]));
+	if (!view)
+		return -ENOMEM;
+	view->sys = sys;
+	view->root = root;
+	for (size_t i = 0; (dev = via_vfio_device(host->vfio, i)); i++) {
+		struct placement placement;
+
+		/* In the same order as when the tree was written. */
+		place(&windows, dev, &placement);
+		if (!via_device_sriov(dev))
+			continue;
+		view->pfs[view->n].pf = dev;
+		view->pfs[view->n++].placement = placement;
+	}
+	host->view = view;
+	via_vfio_on_vfs(host->vfio, &vf_ops, host);
+	return 0;
+}
+
+void via_host_view_free(struct via_host *host)
+{
+	struct via_host_view *view = host->view;
+
+	if (!view)
+		return;
+	via_vfio_on_vfs(host->vfio, NULL, NULL);
+	(void)close(view->sys);
+	(void)close(view->root);
+	free(view);
+	host->view = NULL;
 }

@@ -43,6 +43,16 @@ struct via_file_ops {
 	/* Checks what mmap(2) would, fills ret_map; 0 or negative errno. */
 	int (*mmap)(struct via_file *file, struct via_caller *caller, uint64_t offset,
 		    uint64_t len, int prot, int flags, struct via_mmap *ret_map);
+	/*
+	 * Optional, for files of text: a program also reads and writes by ways that
+	 * no shim sees, stdio above all. give() is what it reads: bytes, below size.
+	 * take() gets what it has written at once, ended by a NUL, after the fact and
+	 * without waiting for anybody: 0 or negative errno. sync() waits for what
+	 * that has begun.
+	 */
+	ssize_t (*give)(struct via_file *file, char *buf, size_t size);
+	int (*take)(struct via_file *file, const char *text);
+	void (*sync)(struct via_file *file, struct via_caller *caller);
 	void (*release)(struct via_file *file);
 };
 
