@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,8 +26,9 @@ struct child {
 	const char *shim;     /* of libviaduct-preload.so */
 	const char *fallback; /* directory for a redirected view */
 	/*
-	 * Read end of a pipe: the host's socket name, or end of file when it
-	 * failed. In process: end of file when the images are free to be opened.
+	 * Its end of a socketpair. The host gets the view's directories by it, and
+	 * answers with its socket's name, or end of file when it failed. In process:
+	 * end of file when the images are free to be opened.
 	 */
 	int gate;
 };
@@ -141,6 +143,61 @@ static void explain(const struct launch *l, struct via_host *host, const struct 
 	}
 }
 
+/* So that the host can show in the view what changes. Without, nothing does. */
+static void send_view(int gate, const struct view *view)
+{
+	const int fds[] = {view->sys_fd, view->root_fd};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(fds))];
+	} control = {0};
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	(void)!sendmsg(gate, &msg, MSG_NOSIGNAL);
+	close(view->sys_fd);
+	close(view->root_fd);
+}
+
+/* Waits until the view is there, or the child has failed and said why. */
+static void receive_view(int gate, struct via_host *host)
+{
+	int fds[] = {-1, -1};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(fds))];
+	} control;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
+			     .msg_controllen = sizeof(control.space)};
+	struct cmsghdr *cmsg;
+	ssize_t n;
+
+	do
+		n = recvmsg(gate, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	cmsg = n == 1 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (!cmsg || cmsg->cmsg_len != CMSG_LEN(sizeof(fds)))
+		return;
+	memcpy(fds, CMSG_DATA(cmsg), sizeof(fds));
+	if (via_host_view(host, fds[0], fds[1])) {
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 /* Never returns: becomes the program, or exits with a status that says why not. */
 static _Noreturn void become_program(const struct child *c, struct via_host *host)
 {
@@ -155,6 +212,7 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 	}
 	if (view.mounted)
 		(void)rmdir(c->fallback);
+	send_view(c->gate, &view);
 	ssize_t n = read(c->gate, socket, sizeof(socket) - 1);
 
 	if (n <= 0 && !c->l->in_process)
@@ -281,7 +339,7 @@ static pid_t start_program(struct child *c, struct via_host *host, int events, i
 	int gate[2];
 	pid_t program;
 
-	if (pipe2(gate, O_CLOEXEC) || (program = fork()) < 0) {
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) || (program = fork()) < 0) {
 		cli_error("cannot start a process: %s", strerror(errno));
 		return -1;
 	}
@@ -334,6 +392,7 @@ static int serve(struct child *c, struct via_host *host, int events)
 		via_host_free(host);
 		return CLI_OURS;
 	}
+	receive_view(gate, host);
 	raise_descriptor_limit(); /* not before: the program keeps the limit that it was given */
 	if (via_host_listen(host, name, sizeof(name), &err))
 		cli_error("%s", err.text);

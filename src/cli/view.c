@@ -178,7 +178,8 @@ static int make_dev(struct via_host *host, int root)
 	return r;
 }
 
-static int mount_view(struct via_host *host, const char **ret_what, struct via_error *err)
+static int mount_view(struct via_host *host, struct view *view, const char **ret_what,
+		      struct via_error *err)
 {
 	int real, sys = -1, root = -1, r = enter_namespace(ret_what);
 
@@ -204,16 +205,21 @@ static int mount_view(struct via_host *host, const char **ret_what, struct via_e
 		root = openat(sys, ROOT_IN_SYS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = root < 0 ? -errno : make_dev(host, root);
 	}
+	if (!r) {
+		view->sys_fd = sys;
+		view->root_fd = root;
+		return 0;
+	}
 	if (sys >= 0)
 		close(sys);
 	if (root >= 0)
 		close(root);
-	if (r)
-		(void)umount2("/sys", MNT_DETACH);
+	(void)umount2("/sys", MNT_DETACH);
 	return r;
 }
 
-static int redirect_view(struct via_host *host, const char *fallback, struct via_error *err)
+static int redirect_view(struct via_host *host, const char *fallback, struct view *view,
+			 struct via_error *err)
 {
 	int root = open(fallback, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int sys = -1, r;
@@ -227,17 +233,22 @@ static int redirect_view(struct via_host *host, const char *fallback, struct via
 	}
 	if (!r)
 		r = make_dev(host, root);
+	if (!r) {
+		view->sys_fd = sys;
+		view->root_fd = root;
+		return 0;
+	}
 	if (sys >= 0)
 		close(sys);
 	close(root);
-	return r ? via_error_set(err, r, "cannot make the device tree in '%s': %s", fallback, strerror(-r)) : 0;
+	return via_error_set(err, r, "cannot make the device tree in '%s': %s", fallback, strerror(-r));
 }
 
 int view_enter(struct via_host *host, const char *fallback, struct view *ret_view,
 	       struct via_error *err)
 {
 	const char *what = "";
-	int r = mount_view(host, &what, NULL);
+	int r = mount_view(host, ret_view, &what, NULL);
 
 	if (!r) {
 		ret_view->mounted = true;
@@ -250,7 +261,7 @@ int view_enter(struct via_host *host, const char *fallback, struct view *ret_vie
 	(void)snprintf(ret_view->why, sizeof(ret_view->why),
 		       "paths redirected by the shim to %.100s, because %s was refused: %s", fallback,
 		       *what ? what : "a mount namespace", strerror(-r));
-	return redirect_view(host, fallback, err);
+	return redirect_view(host, fallback, ret_view, err);
 }
 
 int view_fallback_new(char *path, size_t len, struct via_error *err)

@@ -13,6 +13,8 @@ struct view {
 	bool mounted;	    /* /sys is assembled; else the shim redirects */
 	char root[128];	    /* VIADUCT_ROOT: holds dev/ and, when not mounted, sys/ */
 	char why[256];	    /* for --explain: what was chosen and why */
+	/* What programs see as /sys, and root; the caller's to close. */
+	int sys_fd, root_fd;
 };
 
 /*

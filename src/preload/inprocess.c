@@ -128,6 +128,24 @@ static int add_devices(void)
 	return err;
 }
 
+/* Virtual functions appear in the view only if it can be reached: else they have no names. */
+static void show_view(void)
+{
+	const char *dir = getenv("VIADUCT_ROOT"), *sysfs = getenv("VIADUCT_SYSFS");
+	int root = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, sys = -1;
+
+	if (sysfs && strcmp(sysfs, "mounted") == 0)
+		sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	else if (root >= 0)
+		sys = openat(root, "sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0 && sys >= 0 && via_host_view(host, sys, root) == 0)
+		return;
+	if (root >= 0)
+		close(root);
+	if (sys >= 0)
+		close(sys);
+}
+
 static void make_host(void)
 {
 	const char *config = getenv("VIADUCT_CONFIG");
@@ -144,6 +162,8 @@ static void make_host(void)
 	host_error = via_host_new(&c, &host);
 	if (!host_error)
 		host_error = add_devices();
+	if (!host_error)
+		show_view();
 }
 
 /* Calls ------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * Opening by path: nodes of ours are opened by the host, the rest of our view
  * is redirected, everything else goes to libc untouched.
  */
+#include "preload/attribute.h"
 #include "preload/ours.h"
 #include "preload/path.h"
 #include "preload/real.h"
@@ -26,6 +27,9 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
 		if (fd != -ENOENT)
 			return (int)via_ret(fd);
 	}
+	fd = via_open_attribute(dir, p.text, flags);
+	if (fd != -ENOENT)
+		return (int)via_ret(fd);
 	fd = REAL(openat)(dir, p.path, flags, mode);
 	if (fd >= 0) {
 		via_fd_forget(fd);
@@ -113,9 +117,9 @@ static FILE *open_stream(const char *path, const char *mode)
 	if (!via_client_present())
 		return REAL(fopen64)(path, mode);
 	via_path_resolve(&p, AT_FDCWD, path);
-	if (!p.node || (flags = mode_flags(mode)) < 0)
+	if ((flags = mode_flags(mode)) < 0)
 		return REAL(fopen64)(p.path, mode);
-	fd = via_open_node(p.node, flags);
+	fd = p.node ? via_open_node(p.node, flags) : via_open_attribute(AT_FDCWD, p.text, flags);
 	if (fd == -ENOENT)
 		return REAL(fopen64)(p.path, mode);
 	if (fd < 0) {

@@ -135,10 +135,13 @@ void via_path_resolve(struct via_path *ret, int dir, const char *path)
 
 	ret->path = path;
 	ret->node = NULL;
+	ret->text = NULL;
 	ret->ours = false;
 	/* What is no readable string is for the kernel to refuse. */
-	if (view == 1 || via_self_string(ret->redirected, (uint64_t)path, PATH_MAX) < 0 ||
-	    !worth_a_look(ret->redirected) || !absolute_path(ret->absolute, dir, ret->redirected))
+	if (view == 1 || via_self_string(ret->redirected, (uint64_t)path, PATH_MAX) < 0)
+		return;
+	ret->text = ret->redirected;
+	if (!worth_a_look(ret->redirected) || !absolute_path(ret->absolute, dir, ret->redirected))
 		return;
 	inside = ret->absolute;
 	if (strncmp(inside, root, root_len) == 0 && strncmp(inside + root_len, "/dev/", 5) == 0)

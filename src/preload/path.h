@@ -10,6 +10,7 @@
 struct via_path {
 	const char *path; /* what to give to libc */
 	const char *node; /* the device node it names ("vfio/7", "iommu"), or NULL */
+	const char *text; /* what path says, in our own memory; NULL: it is no string */
 	bool ours;	  /* path differs from what the program said */
 	char absolute[PATH_MAX];
 	char redirected[PATH_MAX];

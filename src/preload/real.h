@@ -29,6 +29,9 @@
 #define VIA_REAL_FUNCTIONS(F)                                                                      \
 	F(int, openat, (int dir, const char *path, int flags, ...))                                \
 	F(FILE *, fopen64, (const char *path, const char *mode))                                   \
+	F(int, fflush, (FILE * stream))                                                            \
+	F(int, fflush_unlocked, (FILE * stream))                                                   \
+	F(int, fclose, (FILE * stream))                                                            \
 	F(FILE *, freopen64, (const char *path, const char *mode, FILE *stream))                   \
 	F(DIR *, opendir, (const char *path))                                                      \
 	F(int, scandir,                                                                            \
