@@ -64,6 +64,9 @@ for program in vfio_pci_driver_test vfio_dma_mapping_test vfio_pci_device_init_p
 	IOMMU_MODE=vfio_type1v2_iommu timeout 400 "${run[@]}" "$PROGRAMS/$program" "$ADDR" >"$WORKDIR/log" 2>&1 </dev/null
 	judge ""
 done
+# The one that makes a virtual function of its device.
+IOMMU_MODE=vfio_type1v2_iommu timeout 120 "$VIADUCT" run --device "sriov,addr=$ADDR" -- "$PROGRAMS/vfio_pci_sriov_uapi_test" "$ADDR" >"$WORKDIR/log" 2>&1 </dev/null
+judge ""
 # Here only the default mode is used.
 for mode in $MODES; do
 	reason=$(absent "$mode")
