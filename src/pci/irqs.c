@@ -2,13 +2,12 @@
 /* Delivery: from the model's calls and the mask registers to eventfds. */
 #include "pci/irqs-private.h"
 
+#include "base/eventfd.h"
+
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 void via_irqs_signal(struct via_irqs *irqs, int fd)
 {
@@ -68,23 +67,10 @@ void via_irqs_set_intx_disable(struct via_irqs *irqs, bool disable)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-/* True if the counter was not zero; it is zero then. Never blocks. */
-static bool drain(int fd)
-{
-	uint64_t count;
-	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
-	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-
-	if (n < 0 && errno == EOPNOTSUPP && poll(&pollfd, 1, 0) == 1 && pollfd.revents & POLLIN)
-		n = read(fd, &count, sizeof(count));
-	return n == (ssize_t)sizeof(count);
-}
-
 void via_irqs_resample(struct via_irqs *irqs)
 {
 	pthread_mutex_lock(&irqs->lock);
-	if (irqs->resample >= 0 && drain(irqs->resample))
+	if (irqs->resample >= 0 && via_eventfd_drain(irqs->resample))
 		via_irqs_intx_unmask(irqs);
 	pthread_mutex_unlock(&irqs->lock);
 }

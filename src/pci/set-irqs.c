@@ -2,27 +2,17 @@
 /* Arrangement: SET_IRQS (pci-config.md 6.8) and what takes it apart. */
 #include "pci/irqs-private.h"
 
+#include "base/eventfd.h"
+
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #define SET_IRQS_HEADER 20u
 #define SET_IRQS_FLAGS (VIA_VFIO_IRQ_SET_DATA_TYPE_MASK | VIA_VFIO_IRQ_SET_ACTION_TYPE_MASK)
 
 /* --- Descriptors ---------------------------------------------------------- */
-
-static bool is_eventfd(int fd)
-{
-	static const char name[] = "anon_inode:[eventfd]";
-	char path[32], link[sizeof(name)];
-	ssize_t n;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, link, sizeof(link));
-	return n == (ssize_t)sizeof(name) - 1 && !memcmp(link, name, (size_t)n);
-}
 
 /* The caller's descriptor as one of ours: -EBADF, or -EINVAL if no eventfd. */
 static int get_eventfd(const struct via_set_irqs *set, int number, int *ret_fd)
@@ -32,7 +22,7 @@ static int get_eventfd(const struct via_set_irqs *set, int number, int *ret_fd)
 
 	if (r)
 		return r;
-	if (!is_eventfd(fd)) {
+	if (!via_eventfd_is(fd)) {
 		close(fd);
 		return -EINVAL;
 	}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Eventfds that a program gave us. The file description is the program's too:
+ * it may be blocking, and its counter may change at any moment.
+ */
+#ifndef VIA_BASE_EVENTFD_H
+#define VIA_BASE_EVENTFD_H
+
+#include <stdbool.h>
+
+/* Is fd, open in this process, an eventfd? */
+bool via_eventfd_is(int fd);
+/* Takes what a read takes; true if there was anything. Never blocks. */
+bool via_eventfd_drain(int fd);
+
+#endif
