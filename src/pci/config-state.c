@@ -203,6 +203,25 @@ bool via_config_memory(struct via_config *config)
 	return memory;
 }
 
+void via_config_suspend(struct via_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+	if (config->masks.pm) {
+		/* What the program left in D3hot returns as its own request would have it. */
+		via_config_request_power(config, PCI_D0);
+		via_config_request_power(config, PCI_D3HOT);
+	}
+	pthread_mutex_unlock(&config->lock);
+}
+
+void via_config_resume(struct via_config *config)
+{
+	pthread_mutex_lock(&config->lock);
+	if (config->masks.pm)
+		via_config_request_power(config, PCI_D0);
+	pthread_mutex_unlock(&config->lock);
+}
+
 /* --- SR-IOV ---------------------------------------------------------------- */
 
 int via_config_set_vfs(struct via_config *config, unsigned int n)

@@ -124,6 +124,13 @@ void via_config_reset_together(struct via_config *const *configs, unsigned int n
 void via_config_emulate_msix(struct via_config *config, bool on);
 
 /*
+ * The host lets an idle function sleep, and wakes it (6.11): D3hot, whatever
+ * state the program had it in, then D0. One without power management stays in D0.
+ */
+void via_config_suspend(struct via_config *config);
+void via_config_resume(struct via_config *config);
+
+/*
  * The host enables n virtual functions of this physical one, or none: it is
  * woken, and stays in D0 as long as there are any. -EINVAL: it cannot have any.
  */

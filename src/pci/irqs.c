@@ -258,6 +258,32 @@ void via_irqs_notify(struct via_irqs *irqs, unsigned int index)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
+bool via_irqs_suspend(struct via_irqs *irqs)
+{
+	bool masks;
+
+	pthread_mutex_lock(&irqs->lock);
+	masks = atomic_load(&irqs->armed) == VIA_IRQ_INTX && !irqs->masked;
+	irqs->masked |= masks;
+	pthread_mutex_unlock(&irqs->lock);
+	return masks;
+}
+
+void via_irqs_resume(struct via_irqs *irqs)
+{
+	pthread_mutex_lock(&irqs->lock);
+	if (atomic_load(&irqs->armed) == VIA_IRQ_INTX)
+		via_irqs_intx_unmask(irqs);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+void via_irqs_signal_other(struct via_irqs *irqs, int fd)
+{
+	pthread_mutex_lock(&irqs->lock);
+	via_signaller_signal(&irqs->signaller, fd);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
 void via_irqs_reset(struct via_irqs *irqs)
 {
 	pthread_mutex_lock(&irqs->lock);

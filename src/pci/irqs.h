@@ -108,6 +108,12 @@ bool via_irqs_message_mode(const struct via_irqs *irqs);
 void via_irqs_resample(struct via_irqs *irqs);
 /* Report an error of the function, or ask for the device back: index ERR or REQ. */
 void via_irqs_notify(struct via_irqs *irqs, unsigned int index);
+/* The host suspends the function: mask an armed, unmasked INTx. True if there was one. */
+bool via_irqs_suspend(struct via_irqs *irqs);
+/* Undo that. */
+void via_irqs_resume(struct via_irqs *irqs);
+/* Add one to an eventfd that is no interrupt's. */
+void via_irqs_signal_other(struct via_irqs *irqs, int fd);
 uint64_t via_irqs_delivered(const struct via_irqs *irqs); /* eventfds signalled; lock-free */
 uint64_t via_irqs_dropped(const struct via_irqs *irqs);	  /* messages lost: master off, no such vector */
 
