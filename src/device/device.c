@@ -13,20 +13,7 @@ static void set_memory(void *cookie, bool on)
 {
 	struct via_device *dev = cookie;
 
-	pthread_rwlock_wrlock(&dev->memory_lock);
-	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
-		if (on)
-			via_bar_restore(&dev->bars[i]);
-		else
-			via_bar_revoke(&dev->bars[i]);
-	}
-	dev->memory_on = on;
-	pthread_rwlock_unlock(&dev->memory_lock);
-	/* Write protection of mapped doorbells went with their pages. */
-	if (on)
-		for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
-			if (dev->bars[i].has_doorbells)
-				via_device_doorbell_ring(dev, i);
+	via_mappings_switch(dev, &dev->memory_on, on);
 }
 
 /* A function masters the bus in D0 only, and while it is not stopped. */
@@ -157,6 +144,7 @@ static int init_locks(struct via_device *dev)
 	pthread_mutex_init(&dev->dma_lock, NULL);
 	via_migration_init(dev);
 	pthread_rwlock_init(&dev->vf_lock, NULL);
+	via_power_init(dev);
 	return 0;
 }
 
@@ -291,6 +279,7 @@ void via_device_free(struct via_device *dev)
 	pthread_mutex_destroy(&dev->dma_lock);
 	free(dev->vfs);
 	pthread_rwlock_destroy(&dev->vf_lock);
+	via_power_deinit(dev);
 	pthread_mutex_destroy(&dev->model_lock);
 	pthread_mutex_destroy(&dev->open_lock);
 	pthread_rwlock_destroy(&dev->memory_lock);
@@ -319,6 +308,7 @@ void via_device_close(struct via_device *dev)
 {
 	pthread_mutex_lock(&dev->open_lock);
 	if (!--dev->opens) {
+		via_power_end(dev);
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, false);
 		via_config_close(dev->config);
@@ -431,11 +421,14 @@ void via_device_unlock(struct via_device *dev)
 void via_irq_trigger(struct via_device *dev, unsigned int vector)
 {
 	via_irqs_trigger(dev->irqs, vector);
+	via_power_event(dev);
 }
 
 void via_irq_set_level(struct via_device *dev, bool asserted)
 {
 	via_irqs_set_level(dev->irqs, asserted);
+	if (asserted)
+		via_power_event(dev);
 }
 
 bool via_irq_message_mode(struct via_device *dev)

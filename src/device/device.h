@@ -127,6 +127,20 @@ int via_device_vf_new(struct via_device *pf, unsigned int index, struct via_erro
 /* What the host writes to the physical function when it enables n, or disables all. */
 int via_device_set_vfs(struct via_device *pf, unsigned int n);
 
+/*
+ * Around each call of a program through a descriptor, mmap(2) apart: the
+ * function is awake. Not around accesses through a mapping. They nest.
+ */
+void via_device_begin(struct via_device *dev);
+void via_device_end(struct via_device *dev);
+
+/*
+ * LOW_POWER_ENTRY and EXIT, in a call. wake_fd: an eventfd of ours, consumed on
+ * success, or -1. -EINVAL: engaged already, or no eventfd.
+ */
+int via_device_low_power_entry(struct via_device *dev, int wake_fd);
+void via_device_low_power_exit(struct via_device *dev);
+
 /* VFIO_DEVICE_RESET. */
 int via_device_reset(struct via_device *dev);
 /* Functions that a slot can have. */

@@ -23,12 +23,12 @@ bool via_doorbells_poll(struct via_device *dev)
 	return found;
 }
 
-static bool memory_on(struct via_device *dev)
+static bool mapped(struct via_device *dev)
 {
 	bool on;
 
 	pthread_rwlock_rdlock(&dev->memory_lock);
-	on = dev->memory_on;
+	on = dev->mapped;
 	pthread_rwlock_unlock(&dev->memory_lock);
 	return on;
 }
@@ -39,7 +39,7 @@ int via_guards_arm(struct via_device *dev)
 	int ret = 0;
 
 	/* Revoked pages cannot be written, nor protected. Their return rings. */
-	if (!memory_on(dev))
+	if (!mapped(dev))
 		return 0;
 	pthread_mutex_lock(&w->guard_lock);
 	for (struct via_doorbell_guard *g = w->guards; g; g = g->next) {

@@ -6,6 +6,7 @@
  *   open_lock     first open and last close
  *   migration     states of migration, sessions; while the device is open its
  *                 holder may stop and start the worker
+ *   power.lock    low power: entry, suspend, resume, exit (power.c)
  *   config lock   inside via_config: one transaction with its hooks, or a reset
  *   memory_lock   readers: each access to a BAR, each poll of its doorbells;
  *                 writer: whatever switches memory decoding, and reset
@@ -90,6 +91,19 @@ struct via_migration {
 	bool halted;		/* dma_lock too: it may not master the bus */
 };
 
+/* Low power, as a kernel's runtime power management has it: power.c. */
+struct via_power {
+	pthread_mutex_t lock;
+	unsigned int users; /* atomic: calls under way that need the function awake */
+	bool engaged;	    /* atomic; written with lock and memory_lock held */
+	bool suspended;	    /* atomic; written with lock held */
+	bool sleeps;	    /* atomic; of suspended: an interrupt is a power management event */
+	bool event;	    /* atomic: there was one, for the worker */
+	bool intx_masked;   /* lock: INTx is to be unmasked on resume */
+	int wake_fd;	    /* lock; -1: none */
+	bool has_vfs;	    /* the host's, who changes that one at a time */
+};
+
 struct via_device_counters {
 	uint64_t config_reads, config_writes;
 	uint64_t bar_reads, bar_writes;
@@ -129,8 +143,10 @@ struct via_device {
 	void *closing_cookie;
 
 	pthread_rwlock_t memory_lock;
-	bool memory_on; /* memory_lock */
+	bool memory_on; /* memory_lock: the function answers memory accesses */
+	bool mapped;	/* memory_lock: so do mappings; memory_on and low power not engaged */
 
+	struct via_power power;
 	pthread_mutex_t model_lock;
 	struct via_worker worker;
 	struct via_device_counters counters; /* atomic, relaxed */
@@ -174,6 +190,21 @@ bool via_bar_page_is_zero(const uint8_t *page);
 /* Both with memory_lock held for writing. */
 void via_bar_revoke(struct via_bar *bar);
 void via_bar_restore(struct via_bar *bar);
+/*
+ * Switch one of the two things that mappings depend on: dev->memory_on or
+ * dev->power.engaged. Takes memory_lock.
+ */
+void via_mappings_switch(struct via_device *dev, bool *what, bool on);
+
+/* power.c */
+void via_power_init(struct via_device *dev);
+void via_power_deinit(struct via_device *dev);
+/* The last program has closed it: awake, and nobody is told. */
+void via_power_end(struct via_device *dev);
+/* The model wants an interrupt; any thread, any lock of the model's held. */
+void via_power_event(struct via_device *dev);
+/* The worker, after an event. */
+void via_power_wake(struct via_device *dev);
 
 /* doorbell.c: look at every doorbell area once. True if anything was new. */
 bool via_doorbells_poll(struct via_device *dev);

@@ -160,6 +160,28 @@ void via_bar_restore(struct via_bar *bar)
 	bar->revoked = false;
 }
 
+void via_mappings_switch(struct via_device *dev, bool *what, bool on)
+{
+	bool mapped;
+
+	pthread_rwlock_wrlock(&dev->memory_lock);
+	__atomic_store_n(what, on, __ATOMIC_SEQ_CST);
+	mapped = dev->memory_on && !dev->power.engaged;
+	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
+		if (mapped)
+			via_bar_restore(&dev->bars[i]);
+		else
+			via_bar_revoke(&dev->bars[i]);
+	}
+	dev->mapped = mapped;
+	pthread_rwlock_unlock(&dev->memory_lock);
+	/* Write protection of mapped doorbells went with their pages. */
+	if (mapped)
+		for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
+			if (dev->bars[i].has_doorbells)
+				via_device_doorbell_ring(dev, i);
+}
+
 int via_device_region_map(struct via_device *dev, unsigned int region,
 			  struct via_region_map *ret_map)
 {

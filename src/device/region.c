@@ -50,19 +50,23 @@ int via_device_region_info(struct via_device *dev, unsigned int region,
 }
 
 /*
- * Begin an access to memory (gated) or ports: with 0, memory_lock is held for
- * reading. A BAR that does not answer because of a reset under way makes the
- * access wait, not fail.
+ * Begin an access: with 0, memory_lock is held for reading. gate is what must
+ * be on, dev->memory_on or dev->mapped, or NULL for what COMMAND does not gate.
+ * A BAR that does not answer because of a reset under way makes the access
+ * wait, not fail.
  */
-static int enter(struct via_device *dev, bool gated)
+static int enter(struct via_device *dev, const bool *gate)
 {
 	for (;;) {
+		bool low_power;
+
 		pthread_rwlock_rdlock(&dev->memory_lock);
-		if (!gated || dev->memory_on)
+		if (!gate || *gate)
 			return 0;
+		low_power = dev->memory_on;
 		pthread_rwlock_unlock(&dev->memory_lock);
 		/* Waits for the reset; when it should answer now the next one may have begun. */
-		if (!via_config_memory(dev->config))
+		if (low_power || !via_config_memory(dev->config))
 			return -EIO;
 	}
 }
@@ -78,11 +82,11 @@ static int bus_result(int ret)
 	return ret == -ENXIO ? 0 : ret;
 }
 
-static int bar_read_value(struct via_bar *bar, uint64_t offset, unsigned int size,
-			  uint64_t *ret_value)
+static int bar_read_value(struct via_bar *bar, const bool *gate, uint64_t offset,
+			  unsigned int size, uint64_t *ret_value)
 {
 	uint64_t value = UINT64_MAX;
-	int ret = enter(bar->dev, !bar->io);
+	int ret = enter(bar->dev, gate);
 
 	if (ret)
 		return ret;
@@ -94,9 +98,10 @@ static int bar_read_value(struct via_bar *bar, uint64_t offset, unsigned int siz
 	return ret;
 }
 
-static int bar_write_value(struct via_bar *bar, uint64_t offset, unsigned int size, uint64_t value)
+static int bar_write_value(struct via_bar *bar, const bool *gate, uint64_t offset,
+			   unsigned int size, uint64_t value)
 {
-	int ret = enter(bar->dev, !bar->io);
+	int ret = enter(bar->dev, gate);
 
 	if (ret)
 		return ret;
@@ -139,6 +144,8 @@ static uint64_t table_run(const struct via_bar *bar, uint64_t offset, uint64_t l
 static int bar_access(struct via_bar *bar, uint64_t offset, uint8_t *in, const uint8_t *out,
 		      uint64_t len)
 {
+	const bool *gate = bar->io ? NULL : &bar->dev->memory_on;
+
 	while (len) {
 		bool hidden;
 		uint64_t run = table_run(bar, offset, len, &hidden);
@@ -151,13 +158,13 @@ static int bar_access(struct via_bar *bar, uint64_t offset, uint8_t *in, const u
 		} else {
 			run = chunk_width(bar, offset, run);
 			if (in) {
-				ret = bar_read_value(bar, offset, (unsigned int)run, &value);
+				ret = bar_read_value(bar, gate, offset, (unsigned int)run, &value);
 				value = via_le64_to_cpu((VIA_FORCE via_le64)value);
 				memcpy(in, &value, run);
 			} else {
 				memcpy(&value, out, run);
 				value = via_le64_to_cpu((VIA_FORCE via_le64)value);
-				ret = bar_write_value(bar, offset, (unsigned int)run, value);
+				ret = bar_write_value(bar, gate, offset, (unsigned int)run, value);
 			}
 			if (ret)
 				return ret;
@@ -184,7 +191,7 @@ static ssize_t rom_read(struct via_device *dev, uint64_t offset, uint8_t *in, si
 	if (len > dev->rom_size - offset)
 		len = dev->rom_size - offset;
 	/* The kernel looks for the image anew each time, and does not find it (6.6). */
-	if (enter(dev, true))
+	if (enter(dev, &dev->memory_on))
 		return -ENOMEM;
 	if (offset < rom->len)
 		held = len < rom->len - offset ? len : rom->len - offset;
@@ -244,7 +251,7 @@ static ssize_t vga_access(struct via_device *dev, uint64_t offset, uint8_t *in, 
 		while (width > 1 && (width > len - done || at % width))
 			width /= 2;
 		/* COMMAND does not gate it. */
-		(void)enter(dev, false);
+		(void)enter(dev, NULL);
 		vga_one(dev, at, width, in ? in + done : NULL, out ? out + done : NULL);
 		leave(dev);
 		done += width;
@@ -315,7 +322,7 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 {
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
-	return bar_read_value(&dev->bars[region], offset, size, ret_value);
+	return bar_read_value(&dev->bars[region], &dev->mapped, offset, size, ret_value);
 }
 
 int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
@@ -323,7 +330,7 @@ int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_
 {
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
-	return bar_write_value(&dev->bars[region], offset, size, value);
+	return bar_write_value(&dev->bars[region], &dev->mapped, offset, size, value);
 }
 
 size_t via_device_config_size(const struct via_device *dev)

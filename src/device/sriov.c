@@ -119,7 +119,19 @@ int via_device_vf_new(struct via_device *pf, unsigned int index, struct via_erro
 
 int via_device_set_vfs(struct via_device *pf, unsigned int n)
 {
-	return via_config_set_vfs(pf->config, n);
+	int ret;
+
+	/* It stays awake as long as there are any, as in a call that does not end. */
+	via_device_begin(pf);
+	ret = via_config_set_vfs(pf->config, n);
+	if (!ret && n && !pf->power.has_vfs)
+		via_device_begin(pf);
+	else if (!ret && !n && pf->power.has_vfs)
+		via_device_end(pf);
+	if (!ret)
+		pf->power.has_vfs = n;
+	via_device_end(pf);
+	return ret;
 }
 
 void via_device_request(struct via_device *dev)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <cmocka.h>
@@ -247,6 +249,41 @@ static void resets(void **state)
 	via_device_free(dev);
 }
 
+static uint64_t events(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/* A physical function does not sleep while there are virtual ones, and is woken for them. */
+static void low_power(void **state)
+{
+	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct pf_model pf;
+	struct via_device *dev = make_pf(&pf);
+
+	assert_int_equal(via_device_open(dev), 0);
+	assert_int_equal(via_device_set_vfs(dev, 2), 0);
+	assert_int_equal(via_device_low_power_entry(dev, dup(wake)), 0);
+	via_device_begin(dev);
+	via_device_end(dev);
+	assert_int_equal(events(wake), 0);
+	/* When the last has gone, it sleeps. */
+	assert_int_equal(via_device_set_vfs(dev, 0), 0);
+	assert_int_equal(events(wake), 0);
+	assert_int_equal(via_device_set_vfs(dev, 1), 0);
+	assert_int_equal(events(wake), 1);
+	assert_int_equal(via_device_set_vfs(dev, 0), 0);
+	assert_int_equal(via_device_low_power_entry(dev, dup(wake)), 0);
+	via_device_begin(dev);
+	via_device_end(dev);
+	assert_int_equal(events(wake), 1);
+	via_device_close(dev);
+	via_device_free(dev);
+	close(wake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +291,7 @@ int main(void)
 		cmocka_unit_test(announced_only),
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(resets),
+		cmocka_unit_test(low_power),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

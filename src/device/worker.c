@@ -115,10 +115,13 @@ static void look(struct via_device *dev, int timeout_ms)
 	}
 }
 
-static bool has_news(struct via_worker *w)
+static bool has_news(struct via_device *dev)
 {
+	struct via_worker *w = &dev->worker;
+
 	return __atomic_load_n(&w->events, __ATOMIC_SEQ_CST) ||
 	       __atomic_load_n(&w->rung, __ATOMIC_SEQ_CST) ||
+	       __atomic_load_n(&dev->power.event, __ATOMIC_SEQ_CST) ||
 	       __atomic_load_n(&w->stop, __ATOMIC_SEQ_CST);
 }
 
@@ -127,7 +130,7 @@ static void sleep_until_news(struct via_device *dev, int timeout_ms)
 	struct via_worker *w = &dev->worker;
 
 	__atomic_store_n(&w->asleep, true, __ATOMIC_SEQ_CST);
-	look(dev, has_news(w) ? 0 : timeout_ms);
+	look(dev, has_news(dev) ? 0 : timeout_ms);
 	__atomic_store_n(&w->asleep, false, __ATOMIC_SEQ_CST);
 }
 
@@ -197,6 +200,8 @@ static void *worker_main(void *arg)
 	while (!__atomic_load_n(&w->stop, __ATOMIC_SEQ_CST)) {
 		bool armed = true;
 
+		if (__atomic_exchange_n(&dev->power.event, false, __ATOMIC_SEQ_CST))
+			via_power_wake(dev);
 		if (run_work(dev))
 			p.quiet_since = now_ns();
 		if (__atomic_exchange_n(&w->rung, false, __ATOMIC_SEQ_CST)) {
