@@ -189,6 +189,8 @@ static int init(struct via_device *dev, struct via_error *err)
 	if (!ret)
 		ret = via_worker_init(dev);
 	if (!ret)
+		ret = via_ioeventfds_init(dev);
+	if (!ret)
 		ret = via_dma_new(dev->desc->name, &dev->dma);
 	if (!ret)
 		ret = via_bars_init(dev);
@@ -241,7 +243,7 @@ int via_device_new_on(const struct via_device_desc *desc, const struct via_devic
 	dev->model = model;
 	dev->backing = *backing;
 	dev->rom_size = rom_size(&desc->rom);
-	dev->worker.epoll_fd = dev->worker.wake_fd = -1;
+	dev->worker.epoll_fd = dev->worker.wake_fd = dev->ioeventfds.epoll_fd = -1;
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		dev->bars[i].dev = dev;
 		dev->bars[i].index = i;
@@ -274,6 +276,7 @@ void via_device_free(struct via_device *dev)
 		dev->ops->free(dev->model);
 	via_dma_free(dev->dma);
 	via_bars_deinit(dev);
+	via_ioeventfds_deinit(dev);
 	via_worker_deinit(dev);
 	via_migration_deinit(dev);
 	pthread_mutex_destroy(&dev->dma_lock);
@@ -308,9 +311,11 @@ void via_device_close(struct via_device *dev)
 {
 	pthread_mutex_lock(&dev->open_lock);
 	if (!--dev->opens) {
+		via_ioeventfds_run(dev);
 		via_power_end(dev);
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, false);
+		via_ioeventfds_close(dev);
 		via_config_close(dev->config);
 		via_migration_close(dev);
 		if (dev->worker.running)

@@ -128,8 +128,9 @@ int via_device_vf_new(struct via_device *pf, unsigned int index, struct via_erro
 int via_device_set_vfs(struct via_device *pf, unsigned int n);
 
 /*
- * Around each call of a program through a descriptor, mmap(2) apart: the
- * function is awake. Not around accesses through a mapping. They nest.
+ * Around each call of a program through a descriptor, mmap(2) apart: what it
+ * signalled before on ioeventfds is done, and the function is awake. Not
+ * around accesses through a mapping. They nest.
  */
 void via_device_begin(struct via_device *dev);
 void via_device_end(struct via_device *dev);
@@ -140,6 +141,22 @@ void via_device_end(struct via_device *dev);
  */
 int via_device_low_power_entry(struct via_device *dev, int wake_fd);
 void via_device_low_power_exit(struct via_device *dev);
+
+/* What an ioeventfd writes, and where: its identity. */
+struct via_ioeventfd_write {
+	unsigned int region;
+	unsigned int width; /* bytes: 1, 2, 4 or 8 */
+	uint64_t offset;    /* in the region; need not be aligned */
+	uint64_t data;
+};
+
+/*
+ * VFIO_DEVICE_IOEVENTFD (pci-config.md 6.10) after the checks of flags. fd is
+ * the caller's number, -1 removes, fd_get as in struct via_set_irqs. 0, -EINVAL,
+ * -EEXIST, -ENODEV (none to remove), -ENOSPC, -EBADF, -ENOMEM.
+ */
+int via_device_ioeventfd(struct via_device *dev, const struct via_ioeventfd_write *what, int fd,
+			 int (*fd_get)(void *cookie, int fd, int *ret_fd), void *cookie);
 
 /* VFIO_DEVICE_RESET. */
 int via_device_reset(struct via_device *dev);

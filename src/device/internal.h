@@ -7,6 +7,7 @@
  *   migration     states of migration, sessions; while the device is open its
  *                 holder may stop and start the worker
  *   power.lock    low power: entry, suspend, resume, exit (power.c)
+ *   ioeventfds.lock  their list, and the writes that they make (ioeventfd.c)
  *   config lock   inside via_config: one transaction with its hooks, or a reset
  *   memory_lock   readers: each access to a BAR, each poll of its doorbells;
  *                 writer: whatever switches memory decoding, and reset
@@ -104,6 +105,15 @@ struct via_power {
 	bool has_vfs;	    /* the host's, who changes that one at a time */
 };
 
+struct via_ioeventfd;
+
+struct via_ioeventfds {
+	int epoll_fd; /* constant; in the worker's: readable when one of them is signalled */
+	unsigned int n; /* atomic; written with lock held */
+	pthread_mutex_t lock;
+	struct via_ioeventfd *first; /* lock; youngest first */
+};
+
 struct via_device_counters {
 	uint64_t config_reads, config_writes;
 	uint64_t bar_reads, bar_writes;
@@ -147,6 +157,7 @@ struct via_device {
 	bool mapped;	/* memory_lock: so do mappings; memory_on and low power not engaged */
 
 	struct via_power power;
+	struct via_ioeventfds ioeventfds;
 	pthread_mutex_t model_lock;
 	struct via_worker worker;
 	struct via_device_counters counters; /* atomic, relaxed */
@@ -205,6 +216,13 @@ void via_power_end(struct via_device *dev);
 void via_power_event(struct via_device *dev);
 /* The worker, after an event. */
 void via_power_wake(struct via_device *dev);
+
+/* ioeventfd.c */
+int via_ioeventfds_init(struct via_device *dev);
+void via_ioeventfds_deinit(struct via_device *dev);
+/* Make the writes of those that have been signalled. No lock held. */
+void via_ioeventfds_run(struct via_device *dev);
+void via_ioeventfds_close(struct via_device *dev);
 
 /* doorbell.c: look at every doorbell area once. True if anything was new. */
 bool via_doorbells_poll(struct via_device *dev);

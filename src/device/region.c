@@ -322,6 +322,7 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 {
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
+	via_ioeventfds_run(dev);
 	return bar_read_value(&dev->bars[region], &dev->mapped, offset, size, ret_value);
 }
 
@@ -330,6 +331,7 @@ int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_
 {
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
+	via_ioeventfds_run(dev);
 	return bar_write_value(&dev->bars[region], &dev->mapped, offset, size, value);
 }
 

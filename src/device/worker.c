@@ -101,11 +101,13 @@ static void look(struct via_device *dev, int timeout_ms)
 	int n = epoll_wait(w->epoll_fd, ready, 16, timeout_ms);
 
 	for (int i = 0; i < n; i++) {
-		uint64_t events, count;
+		uint64_t events = 0, count;
 
 		if (ready[i].data.fd == w->wake_fd) {
 			if (read(w->wake_fd, &count, sizeof(count)) < 0)
 				continue;
+		} else if (ready[i].data.fd == dev->ioeventfds.epoll_fd) {
+			via_ioeventfds_run(dev);
 		} else if (find_watch(w, ready[i].data.fd, &events)) {
 			if (events)
 				__atomic_fetch_or(&w->events, events, __ATOMIC_SEQ_CST);
