@@ -316,6 +316,7 @@ void via_device_close(struct via_device *dev)
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, false);
 		via_ioeventfds_close(dev);
+		via_exports_close(dev);
 		via_config_close(dev->config);
 		via_migration_close(dev);
 		if (dev->worker.running)

@@ -155,6 +155,8 @@ struct via_device {
 	pthread_rwlock_t memory_lock;
 	bool memory_on; /* memory_lock: the function answers memory accesses */
 	bool mapped;	/* memory_lock: so do mappings; memory_on and low power not engaged */
+	struct via_region_export *exports; /* memory_lock */
+	unsigned int n_exports, n_export_ranges; /* memory_lock */
 
 	struct via_power power;
 	struct via_ioeventfds ioeventfds;
@@ -223,6 +225,12 @@ void via_ioeventfds_deinit(struct via_device *dev);
 /* Make the writes of those that have been signalled. No lock held. */
 void via_ioeventfds_run(struct via_device *dev);
 void via_ioeventfds_close(struct via_device *dev);
+
+/* export.c; memory_lock held for writing */
+void via_exports_revoke(struct via_device *dev);
+void via_exports_restore(struct via_device *dev);
+/* At last close, for ever. Takes memory_lock. */
+void via_exports_close(struct via_device *dev);
 
 /* doorbell.c: look at every doorbell area once. True if anything was new. */
 bool via_doorbells_poll(struct via_device *dev);

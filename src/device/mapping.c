@@ -167,12 +167,17 @@ void via_mappings_switch(struct via_device *dev, bool *what, bool on)
 	pthread_rwlock_wrlock(&dev->memory_lock);
 	__atomic_store_n(what, on, __ATOMIC_SEQ_CST);
 	mapped = dev->memory_on && !dev->power.engaged;
+	/* Importers let go before the pages do, and take hold after. */
+	if (dev->mapped && !mapped)
+		via_exports_revoke(dev);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		if (mapped)
 			via_bar_restore(&dev->bars[i]);
 		else
 			via_bar_revoke(&dev->bars[i]);
 	}
+	if (mapped && !dev->mapped)
+		via_exports_restore(dev);
 	dev->mapped = mapped;
 	pthread_rwlock_unlock(&dev->memory_lock);
 	/* Write protection of mapped doorbells went with their pages. */
