@@ -25,7 +25,7 @@ static struct via_device_file *device_file_of(struct via_file *file)
 
 /* Interrupts --------------------------------------------------------------- */
 
-static int caller_fd_get(void *cookie, int fd, int *ret_fd)
+int via_caller_eventfd_get(void *cookie, int fd, int *ret_fd)
 {
 	struct via_caller *caller = cookie;
 
@@ -35,7 +35,7 @@ static int caller_fd_get(void *cookie, int fd, int *ret_fd)
 static long set_irqs(struct via_device_file *df, struct via_caller *caller, uint64_t arg)
 {
 	struct via_device *dev = df->placed->dev;
-	struct via_set_irqs set = {.fd_get = caller_fd_get, .cookie = caller};
+	struct via_set_irqs set = {.fd_get = via_caller_eventfd_get, .cookie = caller};
 	struct via_vfio_irq_set header;
 	size_t data_len;
 	void *data = NULL;
@@ -80,11 +80,9 @@ static long bind_iommufd(struct via_caller *caller, uint64_t arg)
 
 /* Calls -------------------------------------------------------------------- */
 
-static long device_ioctl(struct via_file *file, struct via_caller *caller, unsigned long cmd,
-			 uint64_t arg)
+static long call_device(struct via_device_file *df, struct via_caller *caller, unsigned long cmd,
+			uint64_t arg)
 {
-	struct via_device_file *df = device_file_of(file);
-
 	switch (cmd) {
 	case VIA_VFIO_DEVICE_GET_INFO:
 		return via_device_get_info(df, caller, arg);
@@ -100,13 +98,28 @@ static long device_ioctl(struct via_file *file, struct via_caller *caller, unsig
 		return via_device_get_hot_reset_info(df, caller, arg);
 	case VIA_VFIO_DEVICE_PCI_HOT_RESET:
 		return via_device_hot_reset(df, caller, arg);
+	case VIA_VFIO_DEVICE_IOEVENTFD:
+		return via_device_set_ioeventfd(df, caller, arg);
 	case VIA_VFIO_DEVICE_FEATURE:
 		return via_device_feature(df, caller, arg);
-	case VIA_VFIO_DEVICE_BIND_IOMMUFD:
-		return bind_iommufd(caller, arg);
 	default:
 		return -ENOTTY;
 	}
+}
+
+static long device_ioctl(struct via_file *file, struct via_caller *caller, unsigned long cmd,
+			 uint64_t arg)
+{
+	struct via_device_file *df = device_file_of(file);
+	long ret;
+
+	/* The one call that does not wake the function. */
+	if (cmd == VIA_VFIO_DEVICE_BIND_IOMMUFD)
+		return bind_iommufd(caller, arg);
+	via_device_begin(df->placed->dev);
+	ret = call_device(df, caller, cmd, arg);
+	via_device_end(df->placed->dev);
+	return ret;
 }
 
 /* Region I/O --------------------------------------------------------------- */
@@ -211,10 +224,14 @@ static ssize_t transfer(struct via_file *file, struct via_caller *caller, uint64
 		.len = len,
 		.write = write,
 	};
+	ssize_t ret;
 
 	if (region >= VIA_N_REGIONS)
 		return -EINVAL;
-	return transfer_run(&t);
+	via_device_begin(t.dev);
+	ret = transfer_run(&t);
+	via_device_end(t.dev);
+	return ret;
 }
 
 static ssize_t device_pread(struct via_file *file, struct via_caller *caller, uint64_t addr,

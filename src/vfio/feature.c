@@ -21,6 +21,12 @@ struct feature {
 	via_feature_run *run;
 };
 
+static int always(const struct via_device_file *df)
+{
+	(void)df;
+	return 0;
+}
+
 /* Virtual functions can be opened only with the physical one's token. */
 static int has_vfs(const struct via_device_file *df)
 {
@@ -59,6 +65,14 @@ static const struct feature features[] = {
 						      via_run_logging_stop},
 	[VIA_VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = {GET, 32, via_has_migration,
 							via_run_logging_report},
+	/* Low power, and memory for others' DMA. */
+	[VIA_VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY] = {SET, 0, always, via_run_low_power_entry},
+	[VIA_VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP] =
+		{SET, sizeof(struct via_vfio_device_low_power_entry_with_wakeup), always,
+		 via_run_low_power_entry_with_wakeup},
+	[VIA_VFIO_DEVICE_FEATURE_LOW_POWER_EXIT] = {SET, 0, always, via_run_low_power_exit},
+	[VIA_VFIO_DEVICE_FEATURE_DMA_BUF] =
+		{GET, sizeof(struct via_vfio_device_feature_dma_buf), always, via_run_dma_buf},
 };
 
 long via_device_feature(struct via_device_file *df, struct via_caller *caller, uint64_t arg)

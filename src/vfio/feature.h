@@ -19,4 +19,11 @@ via_feature_run via_run_migration, via_run_mig_state, via_run_mig_data_size, via
 /* dma_logging.c: for devices that migrate. */
 via_feature_run via_run_logging_start, via_run_logging_stop, via_run_logging_report;
 
+/* low_power.c */
+via_feature_run via_run_low_power_entry, via_run_low_power_entry_with_wakeup;
+via_feature_run via_run_low_power_exit;
+
+/* dma_buf.c */
+via_feature_run via_run_dma_buf;
+
 #endif

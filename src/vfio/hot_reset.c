@@ -172,8 +172,13 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 		if (functions[i]->n_open)
 			open[n_open++] = functions[i]->dev;
 	}
-	if (!ret)
+	if (!ret) {
+		for (unsigned int i = 0; i < n_open; i++)
+			via_device_begin(open[i]);
 		via_devices_bus_reset(open, n_open);
+		for (unsigned int i = 0; i < n_open; i++)
+			via_device_end(open[i]);
+	}
 	pthread_mutex_unlock(&df->vfio->lock);
 	return ret;
 }

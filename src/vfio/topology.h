@@ -125,7 +125,12 @@ long via_device_get_irq_info(struct via_device_file *df, struct via_caller *call
 /* Does this caller see an area of this kind as mappable? */
 bool via_area_offered(const struct via_vfio *vfio, const struct via_caller *caller,
 		      enum via_area_kind kind);
-/* Can the function be reset alone? */
+/* ioeventfd.c */
+long via_device_set_ioeventfd(struct via_device_file *df, struct via_caller *caller, uint64_t arg);
+/* fd_get of struct via_set_irqs; the cookie is a struct via_caller. */
+int via_caller_eventfd_get(void *cookie, int fd, int *ret_fd);
+
+/* device_info.c: can the function be reset alone? */
 bool via_reset_works(const struct via_device_file *df);
 
 /* hot_reset.c */

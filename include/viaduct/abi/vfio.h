@@ -401,6 +401,25 @@ struct via_vfio_device_low_power_entry_with_wakeup {
 };
 VIA_ABI_SIZE(via_vfio_device_low_power_entry_with_wakeup, 8);
 
+struct via_vfio_region_dma_range {
+	uint64_t offset; /* in the region */
+	uint64_t length;
+};
+VIA_ABI_SIZE(via_vfio_region_dma_range, 16);
+VIA_ABI_AT(via_vfio_region_dma_range, length, 8);
+
+/* Followed by nr_ranges times struct via_vfio_region_dma_range. */
+struct via_vfio_device_feature_dma_buf {
+	uint32_t region_index;
+	uint32_t open_flags; /* open(2)'s, of the new descriptor */
+	uint32_t flags;
+	uint32_t nr_ranges;
+};
+VIA_ABI_SIZE(via_vfio_device_feature_dma_buf, 16);
+VIA_ABI_AT(via_vfio_device_feature_dma_buf, open_flags, 4);
+VIA_ABI_AT(via_vfio_device_feature_dma_buf, flags, 8);
+VIA_ABI_AT(via_vfio_device_feature_dma_buf, nr_ranges, 12);
+
 /* Type1 container -------------------------------------------------------- */
 
 #define VIA_VFIO_IOMMU_INFO_PGSIZES (1u << 0)
