@@ -64,6 +64,8 @@ static const char *fd_name(int fd)
 		return "device2";
 	case FD_DEVICE3:
 		return "device3";
+	case FD_DMA_BUF:
+		return "dma-buf";
 	default:
 		return "fd";
 	}
@@ -111,13 +113,8 @@ static void print_changed(unsigned int n, const uint32_t *words)
 	}
 }
 
-long call(const struct door *door, int fd, const char *name, unsigned long cmd, unsigned int n,
-	  const uint32_t *words)
+static long print_call(long ret, int fd, const char *name, unsigned int n, const uint32_t *words)
 {
-	long ret;
-
-	args_fill(n, words);
-	ret = door->ioctl(fd, cmd, ARGS);
 	printf("%s %s", fd_name(fd), name);
 	for (unsigned int i = 0; i < n; i++)
 		printf(" %x", words[i]);
@@ -125,6 +122,20 @@ long call(const struct door *door, int fd, const char *name, unsigned long cmd, 
 	print_changed(n, words);
 	printf("\n");
 	return ret;
+}
+
+long call(const struct door *door, int fd, const char *name, unsigned long cmd, unsigned int n,
+	  const uint32_t *words)
+{
+	args_fill(n, words);
+	return print_call(door->ioctl(fd, cmd, ARGS), fd, name, n, words);
+}
+
+long call_fd(const struct door *door, int fd, const char *name, unsigned long cmd, unsigned int n,
+	     const uint32_t *words, int new_fd)
+{
+	args_fill(n, words);
+	return print_call(door->ioctl_fd(fd, cmd, ARGS, new_fd), fd, name, n, words);
 }
 
 long call_value(const struct door *door, int fd, const char *name, unsigned long cmd, uintptr_t arg)
@@ -281,6 +292,12 @@ void call_event(int fd)
 	else
 		printf(" -> %lu", (unsigned long)count);
 	printf("\n");
+}
+
+void signal_event(int fd, uint64_t count)
+{
+	if (write(fd, &count, sizeof(count)) != sizeof(count))
+		die("eventfd");
 }
 
 void all_calls(const struct door *door, const struct subject *subject)

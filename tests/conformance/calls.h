@@ -25,6 +25,8 @@ struct door {
 	ssize_t (*pwrite)(int fd, uintptr_t buf, size_t len, uint64_t offset);
 	/* Maps and unmaps again. */
 	long (*mmap)(int fd, uint64_t offset, size_t len, int prot, int flags);
+	/* Wait until what a call has left for later is done. */
+	void (*settle)(void);
 };
 
 struct subject {
@@ -51,6 +53,7 @@ enum {
 	FD_CLOSED, /* never open */
 	FD_EVENT,  /* four eventfds */
 	FD_EVENT_LAST = FD_EVENT + 3,
+	FD_DMA_BUF,
 };
 
 /* Memory at a fixed place: addresses are part of the recording. */
@@ -77,6 +80,9 @@ long call(const struct door *door, int fd, const char *name, unsigned long cmd, 
 #define CALL(door, fd, name, ...)              \
 	call(door, fd, #name, VIA_VFIO_##name, \
 	     sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), (uint32_t[]){__VA_ARGS__})
+/* As call() for one that returns a descriptor, which becomes new_fd. */
+long call_fd(const struct door *door, int fd, const char *name, unsigned long cmd, unsigned int n,
+	     const uint32_t *words, int new_fd);
 /* The low and the high half of a 64-bit field. */
 #define U64(v) (uint32_t)(uint64_t)(v), (uint32_t)((uint64_t)(v) >> 32)
 
@@ -99,8 +105,9 @@ void call_write(const struct door *door, int fd, unsigned int region, uint64_t o
 		uint64_t value, uintptr_t buf);
 void call_mmap(const struct door *door, int fd, unsigned int region, uint64_t offset, size_t len,
 	       int prot, int flags);
-/* Reads an eventfd of the list without waiting. */
+/* Reads an eventfd of the list without waiting; adds to it. */
 void call_event(int fd);
+void signal_event(int fd, uint64_t count);
 
 /* Every number of the type, and some of others. */
 void call_unknown(const struct door *door, int fd, const unsigned int *known);

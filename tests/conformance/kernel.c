@@ -74,6 +74,12 @@ static long sys_mmap(int fd, uint64_t offset, size_t len, int prot, int flags)
 	return 0;
 }
 
+/* A function is suspended some time after the call that lets it. */
+static void sys_settle(void)
+{
+	usleep(300000);
+}
+
 static const struct door door = {
 	.open = sys_open,
 	.close = sys_close,
@@ -82,6 +88,7 @@ static const struct door door = {
 	.pread = sys_pread,
 	.pwrite = sys_pwrite,
 	.mmap = sys_mmap,
+	.settle = sys_settle,
 };
 
 int main(int argc, char **argv)

@@ -104,6 +104,10 @@ static long obj_mmap(int fd, uint64_t offset, size_t len, int prot, int flags)
 	return ret;
 }
 
+static void obj_settle(void)
+{
+}
+
 static const struct door door = {
 	.open = obj_open,
 	.close = obj_close,
@@ -112,6 +116,7 @@ static const struct door door = {
 	.pread = obj_pread,
 	.pwrite = obj_pwrite,
 	.mmap = obj_mmap,
+	.settle = obj_settle,
 };
 
 static uint64_t like_nvme_read(struct via_device *dev, void *model, unsigned int bar,
