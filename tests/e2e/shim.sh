@@ -43,6 +43,9 @@ check "doorbells by plain stores, also in a child" "${nvme[@]}" -- "$BUILD/tests
 check "doorbells where userfaultfd is refused" \
 	"$BUILD/tests/e2e/refuse" userfaultfd -- "${nvme[@]}" -- "$BUILD/tests/e2e/doorbell" 2 0000:00:02.0
 
+check "ioeventfds, low power, dma-bufs: edu" "${run[@]}" --bars=trap -- "$BUILD/tests/e2e/low-power" 1 $BDF 0x80
+check "ioeventfds, low power, dma-bufs: nvme" "${nvme[@]}" --bars=trap -- "$BUILD/tests/e2e/low-power" 2 0000:00:02.0 0x24
+
 CALLS=${CALLS:-100000}
 for mode in "" --bars=io --in-process; do
 	# shellcheck disable=SC2086 # no mode is no argument
