@@ -137,6 +137,24 @@ static void arguments(struct thread *t, unsigned long cmd, uint32_t *at)
 		words[4] = rnd(t) % 3;
 		words[5] = (uint32_t)(rnd(t) % 2 ? t->w->event : -1);
 		break;
+	case VIA_VFIO_DEVICE_IOEVENTFD:
+		words[1] = 1u << rnd(t) % 3;
+		words[2] = rnd(t) % 0x100;
+		words[4] = rnd(t) % 4;
+		words[6] = (uint32_t)(rnd(t) % 4 ? t->w->event : -1);
+		break;
+	case VIA_VFIO_DEVICE_FEATURE: {
+		/* Low power and dma-bufs. */
+		static const uint32_t features[] = {0x20003, 0x20004, 0x20005, 0x1000b};
+
+		words[1] = features[rnd(t) % 4];
+		if (words[1] == 0x20004)
+			words[2] = t->w->event;
+		else
+			words[5] = 1;
+		words[8] = PAGE;
+		break;
+	}
 	case VIA_VFIO_IOMMU_MAP_DMA:
 		words[2] = (uint32_t)arena;
 		words[3] = (uint32_t)(arena >> 32);
@@ -170,6 +188,8 @@ static void one_call(struct thread *t)
 		return;
 	if (addr % 8 == 0 && addr - arena < PAGE)
 		arguments(t, cmd, (uint32_t *)(uintptr_t)addr);
+	if (rnd(t) % 8 == 0)
+		(void)!write(w->event, &(uint64_t){1}, 8);
 	switch (rnd(t) % 8) {
 	case 0:
 		via_file_pread(file, caller, addr, rnd(t) % 300, offset);

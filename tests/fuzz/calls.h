@@ -49,6 +49,17 @@ static inline size_t calls_template(struct fuzz_input *in, unsigned long cmd, ui
 			int32_t fds[3];
 		} reset;
 		struct via_vfio_region_info region;
+		struct via_vfio_device_ioeventfd ioeventfd;
+		struct {
+			struct via_vfio_device_feature header;
+			union {
+				struct via_vfio_device_low_power_entry_with_wakeup wakeup;
+				struct {
+					struct via_vfio_device_feature_dma_buf get;
+					struct via_vfio_region_dma_range ranges[2];
+				} dma_buf;
+			} u;
+		} feature;
 	} u;
 	uint8_t how = fuzz_u8(in);
 	size_t size = 0;
@@ -80,7 +91,30 @@ static inline size_t calls_template(struct fuzz_input *in, unsigned long cmd, ui
 		u.unmap.bitmap.data = how & 0x80 ? arena_pointer(in) : ARENA_BASE + 8 * ARENA_PAGE;
 		size = sizeof(u.unmap);
 		break;
+	case VIA_VFIO_DEVICE_IOEVENTFD:
+		u.ioeventfd.flags = 1u << (how & 3);
+		u.ioeventfd.offset = (how >> 2 & 7ull) << VIA_VFIO_PCI_OFFSET_SHIFT | fuzz_u8(in);
+		u.ioeventfd.data = how >> 5 & 3;
+		u.ioeventfd.fd = how & 0x80 ? -1 : fds[fuzz_u8(in) % n_fds];
+		size = sizeof(u.ioeventfd);
+		break;
 	case VIA_VFIO_IOMMU_DIRTY_PAGES: /* and DEVICE_FEATURE */
+		if ((how & 0xc0) == 0xc0) {
+			u.feature.header.flags = (how & 15u) | 1u << (how & 0x20 ? 17 : 16);
+			if ((how & 15) == VIA_VFIO_DEVICE_FEATURE_DMA_BUF) {
+				how = fuzz_u8(in);
+				u.feature.u.dma_buf.get.region_index = how & 7;
+				u.feature.u.dma_buf.get.nr_ranges = how >> 3 & 3;
+				for (unsigned int i = 0; i < 2; i++)
+					u.feature.u.dma_buf.ranges[i] =
+						(struct via_vfio_region_dma_range){
+							(how >> 5 & 3u) * ARENA_PAGE, ARENA_PAGE};
+			} else {
+				u.feature.u.wakeup.wakeup_eventfd = fds[fuzz_u8(in) % n_fds];
+			}
+			size = sizeof(u.feature);
+			break;
+		}
 		u.dirty.dirty.flags = how & 7;
 		u.dirty.get.iova = calls_iova(in);
 		u.dirty.get.size = (1 + (how >> 3 & 31u)) * ARENA_PAGE;

@@ -177,6 +177,8 @@ static void step(struct state *s, struct fuzz_input *in)
 		forget(s, i);
 		break;
 	default:
+		if (kind & 0x80)
+			(void)!write(s->fds[FDS], &(uint64_t){1}, sizeof(uint64_t));
 		do_transfer(s, file, in, false);
 	}
 	via_file_put(file);
