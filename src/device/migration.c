@@ -274,7 +274,7 @@ static int hop(struct via_device *dev, enum via_migration_state to, bool *ret_op
 	bool opens = !m->session && (is_saving(to) || to == VIA_STATE_RESUMING);
 	int ret = 0;
 
-	if (from == VIA_STATE_RESUMING) {
+	if (from == VIA_STATE_RESUMING && m->session) {
 		ret = via_stream_in_complete(m->session->in);
 		if (ret)
 			return ret;

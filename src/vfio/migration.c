@@ -198,7 +198,7 @@ static long give_session(struct via_caller *caller, struct via_migration_session
 	/* A descriptor that the caller does not hear of could not be taken back. */
 	mig->data_fd = -1;
 	ret = via_copy_out(caller, data, mig, sizeof(*mig));
-	if (!ret)
+	if (ret >= 0)
 		ret = caller->ops->file_put(caller, file, true);
 	if (ret < 0) {
 		via_file_put(file);

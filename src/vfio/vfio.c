@@ -222,7 +222,8 @@ int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
 
 	if (!placed) {
 		via_device_free(dev);
-		return via_error_set(err, -ENOMEM, "out of memory");
+		(void)via_error_set(err, -ENOMEM, "out of memory");
+		return -ENOMEM;
 	}
 	placed->dev = dev;
 	placed->addr = *addr;
@@ -231,7 +232,8 @@ int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
 	ret = via_sriov_new(placed, &placed->sriov);
 	if (ret < 0) {
 		via_placed_free(placed);
-		return via_error_set(err, ret, "%s", strerror(-ret));
+		(void)via_error_set(err, ret, "%s", strerror(-ret));
+		return ret;
 	}
 	*ret_placed = placed;
 	return 0;
