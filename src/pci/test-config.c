@@ -148,13 +148,19 @@ static void test_t20_open_state(void **state)
 
 static int left_read(void *cookie, unsigned int pos, unsigned int width, uint32_t *ret_value)
 {
-	memcpy(ret_value, (uint8_t *)cookie + pos, width);
+	uint8_t bytes[4] = { 0 };
+
+	memcpy(bytes, (uint8_t *)cookie + pos, width);
+	*ret_value = via_get_le32(bytes);
 	return 0;
 }
 
 static int left_write(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
 {
-	memcpy((uint8_t *)cookie + pos, &value, width);
+	uint8_t bytes[4];
+
+	via_put_le32(bytes, value);
+	memcpy((uint8_t *)cookie + pos, bytes, width);
 	return 0;
 }
 
