@@ -4,7 +4,7 @@
 
 /* --- Power management ---------------------------------------------------------- */
 
-static void test_t31_t32_power(void **state)
+static void test_t31_t32_t32b_power(void **state)
 {
 	struct fixture *f = *state;
 
@@ -237,6 +237,17 @@ static void test_t45_device_control(void **state)
 	assert_int_equal(get(f, 2, EXP + 0x28), 0);
 }
 
+/* T45 on a function without FLR: success, and nothing happens. */
+static void test_t46_no_flr(void **state)
+{
+	struct fixture *f = *state;
+
+	f->no_flr = true;
+	put(f, 2, EXP + 8, 0xffff);
+	assert_int_equal(get(f, 2, EXP + 8), 0x7dff);
+	assert_string_equal(f->hooks, "");
+}
+
 static void test_t49_read_request_floor(void **state)
 {
 	struct fixture *f = *state;
@@ -291,7 +302,7 @@ static void test_integrated_endpoint(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		WITH_R(test_t31_t32_power),
+		WITH_R(test_t31_t32_t32b_power),
 		WITH_R(test_d1_d2),
 		WITH_R(test_soft_reset),
 		WITH_R(test_d3_writes_are_lost),
@@ -302,6 +313,7 @@ int main(void)
 		WITH_R(test_t35_t36_mask_pending),
 		WITH_R(test_t37_t38_msix_control),
 		WITH_R(test_t45_device_control),
+		WITH_R(test_t46_no_flr),
 		WITH_R(test_t49_read_request_floor),
 		WITH_R(test_t51_flr_keeps_config),
 		cmocka_unit_test(test_integrated_endpoint),

@@ -88,7 +88,7 @@ static void test_conventional_size(void **state)
 
 /* --- Header ------------------------------------------------------------------ */
 
-static void test_t14_t18_bars(void **state)
+static void test_t14_t15_t16_t18_bars(void **state)
 {
 	struct fixture *f = *state;
 
@@ -203,7 +203,7 @@ static void test_command_that_was_left(void **state)
 	close(f.fds[0]);
 }
 
-static void test_t21_t24_intx_disable(void **state)
+static void test_t21_t22_t23_t24_intx_disable(void **state)
 {
 	struct fixture *f = *state;
 
@@ -553,11 +553,11 @@ int main(void)
 		WITH_R(test_t5_t6_splitting),
 		WITH_R(test_t7_t8_bounds),
 		WITH_R(test_conventional_size),
-		WITH_R(test_t14_t18_bars),
+		WITH_R(test_t14_t15_t16_t18_bars),
 		cmocka_unit_test(test_unimplemented_bar),
 		WITH_R(test_t20_open_state),
 		cmocka_unit_test(test_command_that_was_left),
-		WITH_R(test_t21_t24_intx_disable),
+		WITH_R(test_t21_t22_t23_t24_intx_disable),
 		WITH_R(test_t27_byte_command),
 		WITH_R(test_t28_status_survives_command_writes),
 		WITH_R(test_t29_t30_read_only),

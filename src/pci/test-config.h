@@ -90,6 +90,9 @@ struct fixture {
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
 	/* Power management of another kind than the library's own. */
 	bool d1_d2, soft_reset, always_d0;
+	bool no_flr;	  /* neither by PCI Express nor by Advanced Features */
+	bool every_bit;	  /* every register bit is implemented: bytes, instead of real */
+	uint8_t bytes[VIA_CONFIG_SIZE_EXPRESS];
 	int fds[16];
 };
 
@@ -118,7 +121,17 @@ static int log_read(void *cookie, unsigned int pos, unsigned int width, uint32_t
 	struct fixture *f = cookie;
 
 	note(f->log, sizeof(f->log), "r%u@%02x ", width, pos);
-	assert_int_equal(f->real.ops->read(f->real.cookie, pos, width, ret_value), 0);
+	if (f->every_bit) {
+		*ret_value = 0;
+		for (unsigned int i = 0; i < width; i++)
+			*ret_value |= (uint32_t)f->bytes[pos + i] << 8 * i;
+	} else {
+		assert_int_equal(f->real.ops->read(f->real.cookie, pos, width, ret_value), 0);
+	}
+	if (f->no_flr && pos == EXP + PCI_EXP_DEVCAP)
+		*ret_value &= ~PCI_EXP_DEVCAP_FLR;
+	if (f->no_flr && pos == AF + PCI_AF_CAP)
+		*ret_value &= ~PCI_AF_CAP_FLR;
 	*ret_value |= raised_at(f, pos, width);
 	if (pos == 0x104 && width == 4)
 		*ret_value |= f->aer_status;
@@ -140,6 +153,11 @@ static int log_write(void *cookie, unsigned int pos, unsigned int width, uint32_
 		f->aer_status &= ~value;
 	if (f->always_d0 && pos == PM + PCI_PM_CSR)
 		value &= ~PCI_PM_CSR_STATE;
+	if (f->every_bit) {
+		for (unsigned int i = 0; i < width; i++)
+			f->bytes[pos + i] = (uint8_t)(value >> 8 * i);
+		return 0;
+	}
 	return f->real.ops->write(f->real.cookie, pos, width, value);
 }
 
@@ -243,6 +261,18 @@ static inline int setup(void **state)
 	return 0;
 }
 
+/* From now on a write to the device changes every bit that it names. */
+static inline void implement_every_bit(struct fixture *f)
+{
+	for (unsigned int pos = 0; pos < f->real.size; pos++) {
+		uint32_t value;
+
+		assert_int_equal(f->real.ops->read(f->real.cookie, pos, 1, &value), 0);
+		f->bytes[pos] = (uint8_t)value;
+	}
+	f->every_bit = true;
+}
+
 static inline int setup_whole(void **state)
 {
 	struct via_config_desc desc = whole_r();
@@ -315,6 +345,32 @@ struct row {
 	unsigned int pos;
 	uint32_t virt, write;
 };
+
+/* The masks of what the device of f shows, each dword of rows compared. To be freed. */
+static inline struct via_config_masks *checked_masks(struct fixture *f, const struct row *rows,
+						     size_t n)
+{
+	struct via_config_masks *masks = test_malloc(sizeof(*masks));
+	uint8_t *image = test_calloc(1, VIA_CONFIG_SIZE_EXPRESS);
+
+	for (unsigned int pos = 0; pos < f->real.size; pos += 4) {
+		uint32_t value;
+
+		assert_int_equal(f->real.ops->read(f->real.cookie, pos, 4, &value), 0);
+		via_put_le32(image + pos, value);
+	}
+	via_config_masks_build(masks, image, f->real.size, &(struct via_config_policy){ 0 });
+	for (size_t i = 0; i < n; i++) {
+		uint32_t virt = via_get_le32(masks->virt + rows[i].pos);
+		uint32_t write = via_get_le32(masks->write + rows[i].pos);
+
+		if (virt != rows[i].virt || write != rows[i].write)
+			fail_msg("%#x: virt %#x write %#x, expected %#x %#x", rows[i].pos, virt,
+				 write, rows[i].virt, rows[i].write);
+	}
+	test_free(image);
+	return masks;
+}
 
 #define WITH_WHOLE_R(name) cmocka_unit_test_setup_teardown(name, setup_whole, teardown)
 #define WITH_R(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

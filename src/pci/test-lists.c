@@ -230,6 +230,51 @@ static void test_visible(void **state)
 	}
 }
 
+/* Any registers at all: the lists end, and what is in them is inside the space and apart. */
+static void test_t94_random_images(void **state)
+{
+	static const uint8_t likely[] = { 0x01, 0x05, 0x10, 0x11, 0x09, 0x07, 0x03, 0x13 };
+	struct lists *l = test_malloc(sizeof(*l));
+	unsigned int shown = 0;
+
+	srand(94);
+	for (int round = 0; round < 500; round++) {
+		unsigned int n = 0, pos;
+
+		for (unsigned int i = 0; i < 4096; i++)
+			l->image[i] = (uint8_t)rand();
+		l->image[0x06] |= 0x10;
+		for (unsigned int i = 0x40; i < 0x100; i += 4)
+			l->image[i] = likely[rand() % sizeof(likely)];
+		for (unsigned int i = 0x100; i < 0x1000; i += 4)
+			if (rand() % 2)
+				extended(l, i, 1 + rand() % 0x25, 0x100 + rand() % 0xf00);
+		build(l, round % 2);
+		for (pos = l->image[0x34]; pos; pos = l->image[pos + 1], n++) {
+			assert_true(n < 48 && pos >= 0x40);
+			assert_int_equal(l->masks.owner[pos].start, pos);
+			assert_int_equal(l->masks.virt[pos + 1], 0xff);
+			assert_int_equal(l->masks.write[pos + 1], 0);
+		}
+		shown += n;
+		n = 0;
+		for (pos = 0x100; pos && l->masks.express; pos = header(l, pos) >> 20 & 0xffc, n++) {
+			assert_true(n < 960 && pos >= 0x100);
+			assert_int_equal(l->masks.owner[pos].start, pos);
+			assert_int_equal(via_get_le32(l->masks.virt + pos), 0xffffffff);
+			assert_int_equal(via_get_le32(l->masks.write + pos), 0);
+			/* All of it is one block: the next one starts behind its end. */
+			while (pos + 1 < 4096 && l->masks.owner[pos + 1].start == l->masks.owner[pos].start)
+				pos++;
+			assert_true(pos < 4096);
+			pos = l->masks.owner[pos].start;
+		}
+		shown += n;
+	}
+	assert_true(shown > 1000);
+	test_free(l);
+}
+
 /* R22: the device has lost its BARs, or its memory enable. */
 static void test_t60_restore(void **state)
 {
@@ -268,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_reset_bits_read_as_zero),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_visible),
+		cmocka_unit_test(test_t94_random_images),
 		cmocka_unit_test(test_t60_restore),
 	};
 

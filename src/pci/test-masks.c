@@ -49,30 +49,13 @@ static void test_t1_tables(void **state)
 		{ 0x100, 0xffffffff, 0 },
 		{ 0xffc, 0xffffffff, 0 },
 	};
-	struct fixture *f = *state;
-	struct via_config_masks *masks = test_malloc(sizeof(*masks));
-	uint8_t *image = test_calloc(1, 4096);
+	struct via_config_masks *masks =
+		checked_masks(*state, rows, sizeof(rows) / sizeof(rows[0]));
 
-	for (unsigned int pos = 0; pos < 4096; pos += 4) {
-		uint32_t value;
-
-		assert_int_equal(f->real.ops->read(f->real.cookie, pos, 4, &value), 0);
-		via_put_le32(image + pos, value);
-	}
-	via_config_masks_build(masks, image, 4096, &(struct via_config_policy){0});
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint32_t virt = via_get_le32(masks->virt + rows[i].pos);
-		uint32_t write = via_get_le32(masks->write + rows[i].pos);
-
-		if (virt != rows[i].virt || write != rows[i].write)
-			fail_msg("%#x: virt %#x write %#x, expected %#x %#x", rows[i].pos, virt,
-				 write, rows[i].virt, rows[i].write);
-	}
 	assert_int_equal(via_get_le16(masks->w1c + 0x06), 0xf900);
 	assert_int_equal(via_get_le16(masks->w1c + PM + 4), 0x8000);
 	assert_int_equal(via_get_le16(masks->w1c + EXP + 10), 0x000f);
 	test_free(masks);
-	test_free(image);
 }
 
 /* Every layout of MSI, by which bytes take a write of ones (10, 14, 20, 24 bytes). */

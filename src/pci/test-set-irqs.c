@@ -107,6 +107,44 @@ static void test_t72_t74_t78_check(void **state)
 	assert_int_equal(len, 0);
 	assert_int_equal(rig_set(rig, NONE, VIA_IRQ_MSIX, 0, 0, NULL), -ENOTTY);
 	assert_int_equal(rig_set(rig, NONE | TRIGGER | MASK, VIA_IRQ_INTX, 0, 1, NULL), -ENOTTY);
+	assert_int_equal(rig_set(rig, 0x39, VIA_IRQ_MSI, 0, 1, NULL), -ENOTTY);
+	assert_int_equal(rig_set(rig, 0x01, VIA_IRQ_MSI, 0, 1, NULL), -ENOTTY);
+}
+
+static void test_t73_no_such_action(void **state)
+{
+	struct rig *rig = *state;
+
+	/* Whatever is armed. */
+	for (int armed = 0; armed < 2; armed++) {
+		assert_int_equal(rig_set(rig, MASK | NONE, VIA_IRQ_MSI, 0, 1, NULL), -ENOTTY);
+		assert_int_equal(rig_set(rig, UNMASK | BOOL, VIA_IRQ_MSIX, 0, 1, "\1"), -ENOTTY);
+		assert_int_equal(rig_set(rig, UNMASK | NONE, VIA_IRQ_ERR, 0, 1, NULL), -ENOTTY);
+		assert_int_equal(rig_set(rig, MASK | NONE, VIA_IRQ_REQ, 0, 1, NULL), -ENOTTY);
+		assert_int_equal(rig_arm(rig, VIA_IRQ_MSI, 0, 1), 0);
+	}
+}
+
+static void test_t82_single(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t index = VIA_IRQ_ERR; index <= VIA_IRQ_REQ; index++) {
+		assert_int_equal(rig_set(rig, TRIGGER | NONE, index, 0, 1, NULL), -EINVAL);
+		assert_int_equal(rig_set(rig, TRIGGER | NONE, index, 0, 0, NULL), -EINVAL);
+		assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, index, 0, 1, &(int){ -2 }), -EINVAL);
+		assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, index, 0, 1, &(int){ -1 }), 0);
+		assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, index, 0, 0, NULL), -EINVAL);
+		assert_int_equal(rig_set(rig, TRIGGER | BOOL, index, 0, 1, "\1"), 0);
+		assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, index, 0, 1, rig->fds), 0);
+		assert_int_equal(rig_set(rig, TRIGGER | BOOL, index, 0, 1, "\0"), 0);
+		assert_int_equal(rig_count(rig, 0), 0);
+		assert_int_equal(rig_set(rig, TRIGGER | NONE, index, 0, 1, NULL), 0);
+		assert_int_equal(rig_count(rig, 0), 1);
+		assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, index, 0, 1, &(int){ 999 }), -EBADF);
+		assert_int_equal(rig_disarm(rig, index), 0);
+		assert_int_equal(rig_disarm(rig, index), -EINVAL);
+	}
 }
 
 static void test_t75_t76_exclusive(void **state)
@@ -220,11 +258,13 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_matrix_as_kernel),
 		WITH_RIG(test_t72_t74_t78_check),
+		WITH_RIG(test_t73_no_such_action),
 		WITH_RIG(test_t75_t76_exclusive),
 		WITH_RIG(test_t77_descriptors),
 		WITH_RIG(test_t79_growing),
 		WITH_RIG(test_q13_failure_takes_vectors_down),
 		WITH_RIG(test_loopback),
+		WITH_RIG(test_t82_single),
 		WITH_RIG(test_t83_power_and_empty_enable),
 		cmocka_unit_test(test_resample_needs_a_watcher),
 	};

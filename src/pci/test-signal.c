@@ -114,6 +114,7 @@ static void test_hostile_filler(void **state)
 	via_signaller_init(&signaller);
 	if (!signaller.context) {
 		close(fd);
+		print_message("# no asynchronous I/O here\n");
 		skip();
 	}
 	assert_int_equal(pthread_create(&thread, NULL, fill, &fd), 0);

@@ -44,7 +44,7 @@ static void test_t16_t17_rom(void **state)
 	assert_string_equal(f->log, "");
 }
 
-static void test_t41_t44_vpd(void **state)
+static void test_t41_t42_t43_t44_vpd(void **state)
 {
 	struct fixture *f = *state;
 
@@ -97,6 +97,11 @@ static void test_t50_af(void **state)
 	put(f, 1, AF + 4, 0xfe);
 	assert_string_equal(f->hooks, "");
 	assert_int_equal(get(f, 2, AF + 2), 0x0306);
+	/* A function that cannot: nothing happens, and the bit reads 0. */
+	f->no_flr = true;
+	put(f, 1, AF + 4, 1);
+	assert_int_equal(get(f, 1, AF + 4), 0);
+	assert_string_equal(f->hooks, "");
 }
 
 static void test_t52_t53_aer(void **state)
@@ -128,29 +133,13 @@ static void test_t52_t53_aer(void **state)
 		{ 0x30, 0xffffffff, 0xffffffff },
 	};
 	struct fixture *f = *state;
-	struct via_config_masks *masks = test_malloc(sizeof(*masks));
-	uint8_t *image = test_malloc(4096);
+	struct via_config_masks *masks =
+		checked_masks(f, rows, sizeof(rows) / sizeof(rows[0]));
 
-	for (unsigned int pos = 0; pos < 4096; pos += 4) {
-		uint32_t value;
-
-		assert_int_equal(f->real.ops->read(f->real.cookie, pos, 4, &value), 0);
-		via_put_le32(image + pos, value);
-	}
-	via_config_masks_build(masks, image, 4096, &(struct via_config_policy){ 0 });
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint32_t virt = via_get_le32(masks->virt + rows[i].pos);
-		uint32_t write = via_get_le32(masks->write + rows[i].pos);
-
-		if (virt != rows[i].virt || write != rows[i].write)
-			fail_msg("%#x: virt %#x write %#x, expected %#x %#x", rows[i].pos, virt,
-				 write, rows[i].virt, rows[i].write);
-	}
 	assert_int_equal(via_get_le32(masks->w1c + AER + 4), 0xffffffff);
 	assert_int_equal(via_get_le32(masks->w1c + AER + 0x10), 0xffffffff);
 	assert_int_equal(via_get_le32(masks->w1c + AER + 8), 0);
 	test_free(masks);
-	test_free(image);
 
 	put(f, 4, AER + 8, 0xffffffff);
 	assert_int_equal(get(f, 4, AER + 8), 0x03fff030);
@@ -166,6 +155,64 @@ static void test_t52_t53_aer(void **state)
 	f->log[0] = '\0';
 	put(f, 4, AER + 4, 0x1000);
 	assert_int_equal(get(f, 4, AER + 4), 0xfc000030);
+}
+
+/* A model that implements every bit: what of a write of ones gets through (T47, T48, T52). */
+static void test_t47_t48_t52_every_bit(void **state)
+{
+	static const struct {
+		unsigned int pos, width;
+		uint32_t changed;
+	} rows[] = {
+		{ EXP + 0x28, 2, 0xffdf }, /* T47 */
+		{ EXP + 0x10, 2, 0 },	   /* T48 */
+		{ EXP + 0x0a, 2, 0 },
+		{ EXP + 0x18, 2, 0 },
+		{ EXP + 0x30, 2, 0 },
+		{ AER + 0x08, 4, 0x03fff031 }, /* T52 */
+		{ AER + 0x0c, 4, 0x03fff031 },
+		{ AER + 0x14, 4, 0x0000f1c1 },
+		{ AER + 0x18, 4, 0x00000140 },
+		{ AER + 0x1c, 4, 0 },
+		{ DSN + 4, 4, 0 },
+		{ POWER + 4, 4, 0x000000ff },
+		{ POWER + 8, 4, 0 },
+		{ POWER + 12, 4, 0 },
+		{ AF + 2, 2, 0 },
+		{ AF + 5, 1, 0 },
+		{ PM + 2, 2, 0 },
+		{ PM + 4, 4, 0xffff7efc },
+		{ MSIX + 2, 2, 0 },
+		{ MSIX + 4, 4, 0 },
+		{ MSIX + 8, 4, 0 },
+		{ 0x06, 2, 0 },
+		{ 0x08, 4, 0 },
+		{ 0x0c, 4, 0xff00ffff },
+		{ 0x28, 4, 0 },
+		{ 0x2c, 4, 0 },
+		{ 0x38, 4, 0 },
+		{ 0x3e, 2, 0 },
+		{ VNDR + 4, 4, 0xffffffff },
+		{ DVSEC + 8, 4, 0xffffffff },
+	};
+	struct fixture *f = *state;
+
+	implement_every_bit(f);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t all = rows[i].width == 4 ? 0xffffffff : (1u << 8 * rows[i].width) - 1;
+		uint32_t changed = 0, before, after;
+
+		/* A bit can be changed when it can be set or cleared. */
+		before = get(f, rows[i].width, rows[i].pos);
+		put(f, rows[i].width, rows[i].pos, rows[i].pos == PM + 4 ? all & ~3u : all);
+		after = get(f, rows[i].width, rows[i].pos);
+		changed |= before ^ after;
+		put(f, rows[i].width, rows[i].pos, 0);
+		changed |= after ^ get(f, rows[i].width, rows[i].pos);
+		if (changed != rows[i].changed)
+			fail_msg("%#x: %#x can be changed, expected %#x", rows[i].pos, changed,
+				 rows[i].changed);
+	}
 }
 
 static void test_t54_t55_dvsec(void **state)
@@ -243,9 +290,10 @@ int main(void)
 		WITH_WHOLE_R(test_t4_vendor),
 		WITH_WHOLE_R(test_t11_t13_hidden),
 		WITH_WHOLE_R(test_t16_t17_rom),
-		WITH_WHOLE_R(test_t41_t44_vpd),
+		WITH_WHOLE_R(test_t41_t42_t43_t44_vpd),
 		WITH_WHOLE_R(test_t50_af),
 		WITH_WHOLE_R(test_t52_t53_aer),
+		WITH_WHOLE_R(test_t47_t48_t52_every_bit),
 		WITH_WHOLE_R(test_t54_t55_dvsec),
 		WITH_WHOLE_R(test_q3_power_budget),
 		cmocka_unit_test(test_show_all),
