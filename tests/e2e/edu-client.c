@@ -133,3 +133,23 @@ int child_status(pid_t pid)
 	CHECK(waitpid(pid, &status, 0) == pid);
 	return status;
 }
+
+int edu_cases_main(int argc, char **argv, const struct edu_case *cases, size_t n_cases,
+		   const char *child_arg, int (*child)(const char *fds))
+{
+	if (argc < 3) {
+		fprintf(stderr, "usage: %s GROUP BDF [CASE]\n", argv[0]);
+		return 2;
+	}
+	edu_client_init(argv[1], argv[2]);
+	if (argc == 5 && strcmp(argv[3], child_arg) == 0)
+		return child(argv[4]);
+	for (size_t i = 0; i < n_cases; i++) {
+		if (argc > 3 && strcmp(argv[3], cases[i].name) != 0)
+			continue;
+		cases[i].run();
+		printf("ok %zu - %s\n", i + 1, cases[i].name);
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -59,4 +59,16 @@ void dma_unmap(uint64_t iova, size_t len);
 
 int child_status(pid_t pid);
 
+/*
+ * The main program of a file of cases: "GROUP BDF [CASE]" runs one or all and
+ * prints TAP lines. "GROUP BDF child_arg FDS" is a program that a case has
+ * executed: child(FDS) is its status.
+ */
+struct edu_case {
+	const char *name;
+	void (*run)(void);
+};
+int edu_cases_main(int argc, char **argv, const struct edu_case *cases, size_t n_cases,
+		   const char *child_arg, int (*child)(const char *fds));
+
 #endif

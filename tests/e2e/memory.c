@@ -439,10 +439,7 @@ static void test_exec(void)
 	CHECK(child_status(pid) == 0);
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct edu_case cases[] = {
 	{"lost memory", test_lost_memory},
 	{"pins", test_pins},
 	{"kept from children", test_kept},
@@ -453,20 +450,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	if (argc < 3) {
-		fprintf(stderr, "usage: %s GROUP BDF [CASE]\n", argv[0]);
-		return 2;
-	}
 	self = argv[0];
-	edu_client_init(argv[1], argv[2]);
-	if (argc == 5 && strcmp(argv[3], "dma-child") == 0)
-		return dma_child(argv[4]);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (argc > 3 && strcmp(argv[3], cases[i].name) != 0)
-			continue;
-		cases[i].run();
-		printf("ok %zu - %s\n", i + 1, cases[i].name);
-		fflush(stdout);
-	}
-	return 0;
+	return edu_cases_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]), "dma-child",
+			      dma_child);
 }

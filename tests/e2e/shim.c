@@ -789,10 +789,7 @@ static void test_differences(void)
 	close_all();
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct edu_case cases[] = {
 	{"signals", test_signals},
 	{"crash", test_crash},
 	{"nested", test_nested},
@@ -811,21 +808,8 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	if (argc < 3) {
-		fprintf(stderr, "usage: %s GROUP BDF [CASE]\n", argv[0]);
-		return 2;
-	}
 	self = argv[0];
-	edu_client_init(argv[1], argv[2]);
 	sanitizer_options = getenv("VIADUCT_SANITIZED") ? getenv("ASAN_OPTIONS") : NULL;
-	if (argc == 5 && strcmp(argv[3], "exec-child") == 0)
-		return exec_child(argv[4]);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (argc > 3 && strcmp(argv[3], cases[i].name) != 0)
-			continue;
-		cases[i].run();
-		printf("ok %zu - %s\n", i + 1, cases[i].name);
-		fflush(stdout);
-	}
-	return 0;
+	return edu_cases_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]), "exec-child",
+			      exec_child);
 }
