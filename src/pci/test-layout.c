@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptions that become registers, and those that cannot. */
+#include "pci/regfile.h"
 #include "pci/test-config.h"
 
 static struct via_regfile *lay_out(const struct via_config_desc *desc, struct via_config_dev *dev)
@@ -40,6 +41,180 @@ static void refused(const struct via_pci_cap *caps, size_t n, bool express, cons
 		const struct via_pci_cap caps_[] = { __VA_ARGS__ };                          \
 		refused(caps_, sizeof(caps_) / sizeof(caps_[0]), express, text);             \
 	} while (0)
+
+/* --- Every register of the library's own ------------------------------------ */
+
+static const uint8_t body_value[] = { 1, 2, 3, 4, 5, 6 }, body_writable[] = { 0xff, 0, 0x0f, 0, 0, 0x80 };
+
+static const struct via_pci_cap every_cap[] = {
+	{ .kind = VIA_CAP_AF },
+	{ .kind = VIA_CAP_VPD, .vpd = { vpd_bytes, sizeof(vpd_bytes), true } },
+	{ .kind = VIA_CAP_VENDOR, .vendor = { body_value, body_writable, 5 } },
+	{ .kind = VIA_CAP_OTHER, .other = { .id = 4, .body = { body_value, body_writable, 6 } } },
+	{ .kind = VIA_CAP_AER },
+	{ .kind = VIA_CAP_DSN, .dsn = 0x1122334455667788 },
+	{ .kind = VIA_CAP_ACS, .acs = { .capability = 0x7f, .egress_bits = 33 } },
+	{ .kind = VIA_CAP_ARI, .ari = 0x83 },
+	{ .kind = VIA_CAP_ATS, .ats = { .queue_depth = 0x15, .page_aligned = true } },
+	{ .kind = VIA_CAP_PRI, .pri = 0x12345678 },
+	{ .kind = VIA_CAP_PASID, .pasid = { .width = 20, .execute = true } },
+	{ .kind = VIA_CAP_REBAR, .rebar = { [0] = 0x15, [3] = 0x02 } },
+	{ .kind = VIA_CAP_LTR },
+	{ .kind = VIA_CAP_TPH, .tph = 3 },
+	{ .kind = VIA_CAP_POWER_BUDGET, .power_budget = { power_data, 2 } },
+	{ .kind = VIA_CAP_VENDOR_EXT,
+	  .vendor_ext = { .id = 0xabcd, .revision = 5, .body = { body_value, body_writable, 6 } } },
+	{ .kind = VIA_CAP_DVSEC,
+	  .dvsec = { .vendor = 0x1e98, .id = 0x2345, .revision = 9,
+		     .body = { body_value, body_writable, 6 } } },
+	{ .kind = VIA_CAP_OTHER_EXT,
+	  .other = { .id = 0x2e, .version = 3, .body = { body_value, body_writable, 6 } } },
+};
+
+/* Each dword in which anything is not zero: initial value, what can be written, w1c, sticky, listens. */
+static void dump_registers(const struct via_regfile *regs, char *text, size_t size)
+{
+	for (unsigned int pos = 0; pos < VIA_CONFIG_SIZE_EXPRESS; pos += 4) {
+		uint32_t d[5] = { via_get_le32(regs->initial + pos), via_get_le32(regs->writable + pos),
+				  via_get_le32(regs->w1c + pos), via_get_le32(regs->sticky + pos),
+				  via_get_le32(regs->listens + pos) };
+
+		if (d[0] | d[1] | d[2] | d[3] | d[4])
+			note(text, size, "%03x %08x %08x %08x %08x %08x\n", pos, d[0], d[1], d[2], d[3],
+			     d[4]);
+	}
+}
+
+static void check_registers(const struct via_config_desc *desc, const char *expected)
+{
+	static char text[16384];
+	struct via_config_dev dev;
+	struct via_regfile *regs = lay_out(desc, &dev);
+
+	text[0] = '\0';
+	dump_registers(regs, text, sizeof(text));
+	via_regfile_free(regs);
+	if (strcmp(text, expected)) {
+		(void)fprintf(stderr, "the registers are\n%s", text);
+		fail();
+	}
+}
+
+static void test_every_register(void **state)
+{
+	struct via_config_desc desc = device_r;
+	struct via_config_desc bare = {
+		.ident = { .vendor = 0x1234, .device = 0x5678, .class_code = 0xabcdef,
+			   .revision = 0x42 },
+		.msi = { .vectors = 32 },
+		.bars = { { .size = 16, .flags = VIA_BAR_IO } },
+	};
+	struct via_config_desc integrated = {
+		.express = { .present = true, .integrated = true, .max_payload = 5 },
+		.bars = { { .size = 64, .flags = VIA_BAR_MEM64 } },
+		.msi = { .vectors = 1, .maskable = true },
+	};
+
+	desc.caps = every_cap;
+	desc.n_caps = sizeof(every_cap) / sizeof(every_cap[0]);
+	desc.bars[0].size = 1 << 20;
+	desc.bars[3].size = 2 << 20;
+	desc.bars[4].flags = VIA_BAR_MEM64;
+	check_registers(&desc, 
+			"000 10f01af4 00000000 00000000 00000000 00000000\n"
+			"004 00100103 00000107 f9000000 00000000 00000000\n"
+			"008 02000001 00000000 00000000 00000000 00000000\n"
+			"00c 00000000 000000ff 00000000 00000000 00000000\n"
+			"010 0000000c 00000000 00000000 00000000 00000000\n"
+			"018 00000001 00000000 00000000 00000000 00000000\n"
+			"020 00000004 00000000 00000000 00000000 00000000\n"
+			"02c 11001af4 00000000 00000000 00000000 00000000\n"
+			"034 00000040 00000000 00000000 00000000 00000000\n"
+			"03c 00000100 00000000 00000000 00000000 00000000\n"
+			"040 00035001 00000000 00000000 00000000 00000000\n"
+			"044 00000008 00000003 00008000 00008000 00000000\n"
+			"050 01867005 00000000 00000000 00000000 00000000\n"
+			"070 0002b010 00000000 00000000 00000000 00000000\n"
+			"074 10008020 00000000 00000000 00000000 00000000\n"
+			"078 00002810 00007dff 000f0000 00000000 00000000\n"
+			"07c 00000011 00000000 00000000 00000000 00000000\n"
+			"080 00110000 00000000 00000000 00000000 00000000\n"
+			"09c 00000002 00000000 00000000 00000000 00000000\n"
+			"0b0 000fc011 40000000 00000000 00000000 00000000\n"
+			"0b4 00002000 00000000 00000000 00000000 00000000\n"
+			"0b8 00003000 00000000 00000000 00000000 00000000\n"
+			"0c0 0306d013 00000000 00000000 00000000 00000000\n"
+			"0d0 0000e003 00000000 00000000 00000000 00000000\n"
+			"0e0 0108f009 ff000000 00000000 00000000 01000000\n"
+			"0e4 05040302 00000f00 00000000 00000000 01010101\n"
+			"0f0 02010004 00ff0000 00000000 00000000 01010000\n"
+			"0f4 06050403 8000000f 00000000 00000000 01010101\n"
+			"100 13020001 00000000 00000000 00000000 00000000\n"
+			"104 00000000 00000000 03fff030 03fff030 00000000\n"
+			"108 00400000 03fff030 00000000 00000000 00000000\n"
+			"10c 00462030 03fff030 00000000 00000000 00000000\n"
+			"110 00000000 00000000 0000f1c1 0000f1c1 00000000\n"
+			"114 00006000 0000f1c1 00000000 00000000 00000000\n"
+			"130 14010003 00000000 00000000 00000000 00000000\n"
+			"134 55667788 00000000 00000000 00000000 00000000\n"
+			"138 11223344 00000000 00000000 00000000 00000000\n"
+			"140 1501000d 00000000 00000000 00000000 00000000\n"
+			"144 0000217f 007f0000 00000000 00000000 00000000\n"
+			"148 00000000 ffffffff 00000000 00000000 00000000\n"
+			"14c 00000000 ffffffff 00000000 00000000 00000000\n"
+			"150 1601000e 00000000 00000000 00000000 00000000\n"
+			"154 00008300 00000000 00000000 00000000 00000000\n"
+			"160 1701000f 00000000 00000000 00000000 00000000\n"
+			"164 00000035 801f0000 00000000 00000000 00000000\n"
+			"170 18010013 00000000 00000000 00000000 00000000\n"
+			"174 01000000 00000001 00000000 00000000 00000000\n"
+			"178 12345678 00000000 00000000 00000000 00000000\n"
+			"17c 00000000 ffffffff 00000000 00000000 00000000\n"
+			"180 1901001b 00000000 00000000 00000000 00000000\n"
+			"184 00001402 00030000 00000000 00000000 00000000\n"
+			"190 1b010015 00000000 00000000 00000000 00000000\n"
+			"194 00000150 00000000 00000000 00000000 00000000\n"
+			"198 00000040 00000000 00000000 00000000 00000000\n"
+			"19c 00000020 00000000 00000000 00000000 00000000\n"
+			"1a0 00000143 00000000 00000000 00000000 00000000\n"
+			"1b0 1c010018 00000000 00000000 00000000 00000000\n"
+			"1b4 00000000 1fff1fff 00000000 00000000 00000000\n"
+			"1c0 1e010017 00000000 00000000 00000000 00000000\n"
+			"1c4 00020203 00000000 00000000 00000000 00000000\n"
+			"1c8 00000000 00000307 00000000 00000000 00000000\n"
+			"1cc 00000000 ffffffff 00000000 00000000 00000000\n"
+			"1d0 00000000 0000ffff 00000000 00000000 00000000\n"
+			"1e0 1f010004 00000000 00000000 00000000 00000000\n"
+			"1e4 00000000 000000ff 00000000 00000000 00000000\n"
+			"1f0 2001000b 00000000 00000000 00000000 00000000\n"
+			"1f4 00e5abcd 00000000 00000000 00000000 00000000\n"
+			"1f8 04030201 000f00ff 00000000 00000000 01010101\n"
+			"1fc 00000605 00008000 00000000 00000000 00000101\n"
+			"200 21010023 00000000 00000000 00000000 00000000\n"
+			"204 01091e98 00000000 00000000 00000000 00000000\n"
+			"208 02012345 00ff0000 00000000 00000000 01010000\n"
+			"20c 06050403 8000000f 00000000 00000000 01010101\n"
+			"210 0003002e 00000000 00000000 00000000 00000000\n"
+			"214 04030201 000f00ff 00000000 00000000 01010101\n"
+			"218 00000605 00008000 00000000 00000000 00000101\n");
+	check_registers(&bare, 
+			"000 56781234 00000000 00000000 00000000 00000000\n"
+			"004 00100103 00000107 f9000000 00000000 00000000\n"
+			"008 abcdef42 00000000 00000000 00000000 00000000\n"
+			"00c 00000000 0000ffff 00000000 00000000 00000000\n"
+			"010 00000001 00000000 00000000 00000000 00000000\n"
+			"034 00000040 00000000 00000000 00000000 00000000\n"
+			"040 000a0005 00000000 00000000 00000000 00000000\n");
+	check_registers(&integrated, 
+			"004 00100103 00000107 f9000000 00000000 00000000\n"
+			"00c 00000000 000000ff 00000000 00000000 00000000\n"
+			"010 00000004 00000000 00000000 00000000 00000000\n"
+			"034 00000040 00000000 00000000 00000000 00000000\n"
+			"040 01006005 00000000 00000000 00000000 00000000\n"
+			"060 00920010 00000000 00000000 00000000 00000000\n"
+			"064 10008025 00000000 00000000 00000000 00000000\n"
+			"068 00002810 00007dff 000f0000 00000000 00000000\n");
+}
 
 static void test_mistakes(void **state)
 {
@@ -206,6 +381,7 @@ static void test_places(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_register),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_extended_list),
 		cmocka_unit_test(test_contents),
