@@ -144,11 +144,24 @@ static inline struct via_device *function_new(unsigned int bits)
 	return dev;
 }
 
-/* The one of this kind; closed. */
+static struct via_device *function_made[FUNCTION_KINDS];
+
+static inline void function_free_all(void)
+{
+	for (unsigned int bits = 0; bits < FUNCTION_KINDS; bits++) {
+		via_device_free(function_made[bits]);
+		function_made[bits] = NULL;
+	}
+}
+
+/* The one of this kind; closed. They go when the program ends. */
 static inline struct via_device *function_get(unsigned int bits)
 {
-	static struct via_device *made[FUNCTION_KINDS];
+	static bool will_free;
+	struct via_device **made = function_made;
 
+	if (!will_free)
+		will_free = !atexit(function_free_all);
 	bits %= FUNCTION_KINDS;
 	if (!made[bits])
 		made[bits] = function_new(bits);

@@ -43,6 +43,7 @@ static void set_irqs(struct state *s, struct fuzz_input *in)
 		.cookie = s,
 	};
 	uint32_t argsz = 20 + set.count * 4;
+	struct via_irq_info info;
 	size_t len = 0;
 	void *bytes;
 	int r;
@@ -53,6 +54,8 @@ static void set_irqs(struct state *s, struct fuzz_input *in)
 		set.count = fuzz_u32(in);
 		argsz = fuzz_u32(in);
 	}
+	r = via_device_irq_info(s->dev, set.index, &info);
+	FUZZ_CHECK(r == 0 || r == -EINVAL);
 	r = via_device_irqs_check(s->dev, argsz, &set, &len);
 	FUZZ_CHECK(r == 0 || r == -EINVAL);
 	if (r)
