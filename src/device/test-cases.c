@@ -421,6 +421,41 @@ static void test_t92_reopen(void **state)
 	close(fd);
 }
 
+/* A function of class VGA has the legacy ranges, which COMMAND does not gate. */
+static void test_t66_vga(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		size_t len;
+		ssize_t ret;
+	} rows[] = {
+		{0xa0000, 8, 8}, {0xbfffc, 8, 4}, {0x3b0, 2, 2}, {0x3bb, 4, 1}, {0x3c0, 4, 4},
+		{0x3df, 2, 1}, {0x9fffc, 4, -EINVAL}, {0xc0000, 1, -EINVAL}, {0x3af, 1, -EINVAL},
+		{0x3bc, 1, -EINVAL}, {0x3e0, 1, -EINVAL}, {0, 4, -EINVAL},
+	};
+	struct via_device_desc vga = r_desc;
+	struct r *r = calloc(1, sizeof(*r));
+	struct via_region_info info;
+	uint8_t b[8] = {0};
+
+	assert_non_null(r);
+	vga.ident.class_code = 0x030000;
+	assert_int_equal(via_device_new(&vga, &r_ops, r, NULL, &r->dev), 0);
+	assert_int_equal(via_device_open(r->dev), 0);
+	command(r->dev, 0, 7);
+	assert_int_equal(via_device_region_info(r->dev, VIA_REGION_VGA, &info), 0);
+	assert_int_equal(info.size, 0xc0000);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(in(r, VIA_REGION_VGA, rows[i].offset, b, rows[i].len), rows[i].ret);
+		assert_int_equal(out(r, VIA_REGION_VGA, rows[i].offset, b, rows[i].len), rows[i].ret);
+	}
+	r->log[0] = '\0';
+	assert_int_equal(in(r, VIA_REGION_VGA, 0xa0001, b, 7), 7);
+	assert_string_equal(r->log, "r1.8@a0001 r2.8@a0002 r4.8@a0004 ");
+	via_device_close(r->dev);
+	via_device_free(r->dev);
+}
+
 #define WITH_R(name) cmocka_unit_test_setup_teardown(name, open_r, close_r)
 
 int main(void)
@@ -434,6 +469,7 @@ int main(void)
 		WITH_R(test_t64_revocation),
 		WITH_R(test_t65_rom),
 		WITH_R(test_t66_region_index),
+		cmocka_unit_test(test_t66_vga),
 		WITH_R(test_t67_widths),
 		WITH_R(test_t68_region_info),
 		WITH_R(test_t91_reset_keeps_interrupts),

@@ -38,6 +38,16 @@ static void test_bad_descriptions(void **state)
 	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32);
 	REFUSED("neither 64-bit nor", d.bars[2].flags |= VIA_BAR_PREFETCH);
 	REFUSED("widths", d.bars[0].valid_max = 3);
+	REFUSED("unknown flags 0x11", d.bars[2].flags |= 0x10);
+	REFUSED("unknown flags 0x22", d.bars[0].flags |= 0x20);
+	REFUSED("cannot be mapped and cannot have areas", d.bars[0].flags |= VIA_BAR_UNMAPPABLE);
+	REFUSED("neither 64-bit nor", d.bars[2].flags |= VIA_BAR_MEM64);
+	REFUSED("BAR 6 must exist", d.bars[5].size = 16, d.bars[5].flags = VIA_BAR_MEM64);
+	REFUSED("unknown flags 0x4", d.flags = 4);
+	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32,
+		d.bars[4].flags = VIA_BAR_PREFETCH);
+	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32,
+		d.bars[4].flags = VIA_BAR_UNMAPPABLE);
 	REFUSED("ends past the BAR", d.bars[0].areas = &outside, d.bars[0].n_areas = 1);
 	REFUSED("multiples of 4096", d.bars[0].areas = &unaligned, d.bars[0].n_areas = 1);
 	REFUSED("areas 0 and 1 overlap", d.bars[0].areas = overlapping);
@@ -51,6 +61,67 @@ static void test_bad_descriptions(void **state)
 	REFUSED("overlap in BAR 0", d.msix.pba_offset = TABLE + 8);
 	REFUSED("interrupt pin 5", d.ident.interrupt_pin = 5);
 #undef REFUSED
+}
+
+/* What can be, each flag by itself, and what it does. */
+static void test_bar_flags(void **state)
+{
+	static const unsigned int kinds[] = {
+		0, VIA_BAR_MEM64, VIA_BAR_PREFETCH, VIA_BAR_MEM64 | VIA_BAR_PREFETCH,
+		VIA_BAR_UNMAPPABLE, VIA_BAR_UNMAPPABLE | VIA_BAR_MEM64 | VIA_BAR_PREFETCH,
+		VIA_BAR_IO, VIA_BAR_IO | VIA_BAR_UNMAPPABLE,
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct via_device_desc d = desc;
+		struct model *m = calloc(1, sizeof(*m));
+		struct via_region_info info;
+		struct via_region_map map;
+		struct via_device *dev;
+		bool io = kinds[i] & VIA_BAR_IO, mappable = !io && !(kinds[i] & VIA_BAR_UNMAPPABLE);
+		uint8_t low;
+
+		d.bars[4] = (struct via_bar_desc){.size = 0x1000, .flags = kinds[i]};
+		/* Of an even index, so that a 64-bit one has room; and one for the messages. */
+		d.msix = (struct via_pci_msix){.vectors = io ? 0 : 1, .table_bar = 4, .pba_bar = 4,
+					       .pba_offset = 8 * 16};
+		assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
+		assert_int_equal(via_device_open(dev), 0);
+		assert_int_equal(via_device_region_info(dev, 4, &info), 0);
+		assert_int_equal(info.io, io);
+		assert_int_equal(info.mappable, mappable);
+		assert_int_equal(info.msix_table, mappable);
+		assert_int_equal(via_device_region_map(dev, 4, &map), mappable ? 0 : -EINVAL);
+		assert_int_equal(via_device_region_read(dev, VIA_REGION_CONFIG, 0x20, &low, 1), 1);
+		assert_int_equal(low, (io ? 1 : 0) | (kinds[i] & VIA_BAR_MEM64 ? 4 : 0) |
+					      (kinds[i] & VIA_BAR_PREFETCH ? 8 : 0));
+		via_device_close(dev);
+		via_device_free(dev);
+	}
+}
+
+/* What vfio-pci hides shows if the function says so; and only then. */
+static void test_all_capabilities(void **state)
+{
+	static const struct via_pci_cap caps[] = {
+		{.kind = VIA_CAP_PASID, .pasid = {.width = 20}},
+	};
+
+	for (unsigned int flags = 0; flags <= VIA_DEVICE_ALL_CAPABILITIES;
+	     flags += VIA_DEVICE_ALL_CAPABILITIES) {
+		struct via_device_desc d = desc;
+		struct model *m = calloc(1, sizeof(*m));
+		struct via_device *dev;
+
+		d.caps = caps;
+		d.n_caps = 1;
+		d.flags = flags;
+		assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
+		assert_int_equal(via_device_open(dev), 0);
+		assert_int_equal(config_get(dev, 0x100), flags ? 0x1b : 0);
+		via_device_close(dev);
+		via_device_free(dev);
+	}
 }
 
 /* --- life --- */
@@ -225,6 +296,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_descriptions),
+		cmocka_unit_test(test_bar_flags),
+		cmocka_unit_test(test_all_capabilities),
 		cmocka_unit_test(test_open_close),
 		cmocka_unit_test(test_reset_drops_work),
 		cmocka_unit_test(test_out_of_descriptors),

@@ -63,6 +63,9 @@ static void test_access(void **state)
 	assert_int_equal(via_device_mapped_read(dev, 3, 4096, 4, &value), -EINVAL);
 	assert_int_equal(via_device_mapped_read(dev, 3, 0, 3, &value), -EINVAL);
 	assert_int_equal(via_device_mapped_read(dev, 2, 0, 4, &value), -EINVAL);
+	assert_int_equal(via_device_mapped_write(dev, 3, 4096, 4, 0), -EINVAL);
+	assert_int_equal(via_device_mapped_write(dev, 0, 0, 3, 0), -EINVAL);
+	assert_int_equal(via_device_mapped_write(dev, 6, 0, 4, 0), -EINVAL);
 }
 
 static void test_memory_disabled(void **state)
