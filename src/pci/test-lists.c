@@ -196,6 +196,232 @@ static void test_lengths(void **state)
 	}
 }
 
+static unsigned int shown_len(const struct lists *l, unsigned int pos)
+{
+	unsigned int len = 0;
+
+	while (l->masks.owner[pos].tag != VIA_OWNER_NONE && l->masks.owner[pos + len].start == pos &&
+	       l->masks.owner[pos + len].tag == l->masks.owner[pos].tag)
+		len++;
+	return len;
+}
+
+/* A capability whose bytes 2 to 11 are these: how long is it? */
+static unsigned int len_of(bool is_extended, unsigned int id, const uint8_t *bytes)
+{
+	struct lists *l = fresh();
+	unsigned int pos = is_extended ? 0x200 : 0xa0, len;
+
+	if (is_extended) {
+		extended(l, 0x100, 0x03, 0x200);
+		extended(l, 0x200, id, 0);
+		memcpy(l->image + pos + 4, bytes + 2, 8);
+	} else {
+		l->image[0x41] = 0xa0;
+		l->image[0xa0] = (uint8_t)id;
+		memcpy(l->image + pos + 2, bytes, 10);
+	}
+	build(l, false);
+	len = shown_len(l, pos);
+	test_free(l);
+	return len;
+}
+
+/*
+ * What decides on a length: each single bit of it, by the lengths with it
+ * flipped. All other bits leave the length as it is.
+ */
+static void test_lengths_bit_by_bit(void **state)
+{
+	static const struct {
+		bool extended;
+		unsigned int id;
+		uint8_t at; /* the byte from the start of the capability that has base */
+		uint32_t base;
+		unsigned int len;
+		struct {
+			uint8_t byte, bit;
+			unsigned int len;
+		} other[12];
+	} rows[] = {
+		{ false, 0x05, 2, 0, 10, { { 2, 7, 14 }, { 3, 0, 20 } } },
+		{ false, 0x05, 2, 0x0180, 24, { { 2, 7, 20 }, { 3, 0, 14 } } },
+		{ false, 0x07, 2, 0, 8, { { 3, 4, 24 }, { 3, 5, 24 } } },
+		{ false, 0x08, 2, 0, 28, { { 3, 5, 24 }, { 3, 6, 24 }, { 3, 7, 24 } } },
+		{ false, 0x09, 2, 0, 0, { { 2, 2, 4 }, { 2, 3, 8 }, { 2, 4, 16 }, { 2, 5, 32 },
+					  { 2, 6, 64 } } },
+		{ false, 0x09, 2, 3, 3, { { 2, 0, 0 }, { 2, 1, 0 }, { 2, 2, 7 }, { 2, 3, 11 },
+					  { 2, 4, 19 }, { 2, 5, 35 }, { 2, 6, 67 }, { 2, 7, 0 } } },
+		{ false, 0x12, 2, 0, 8, { { 0 } } },
+		{ false, 0x12, 4, 0x0f, 16, { { 4, 0, 8 }, { 4, 1, 8 }, { 4, 2, 8 }, { 4, 3, 8 } } },
+		{ false, 0x10, 2, 0x0002, 0x34, { { 0 } } },
+		{ false, 0x10, 2, 0x0001, 0x14, { { 2, 0, 0x34 }, { 2, 1, 0x34 }, { 2, 2, 0x34 },
+						  { 2, 3, 0x34 } } },
+		{ false, 0x10, 2, 0x0092, 0x2c, { { 2, 4, 0x34 }, { 2, 5, 0x34 }, { 2, 6, 0x34 },
+						  { 2, 7, 0x34 } } },
+		{ false, 0x10, 2, 0x0091, 0x0c, { { 2, 0, 0x2c }, { 2, 1, 0x2c }, { 2, 2, 0x2c },
+						  { 2, 3, 0x2c }, { 2, 4, 0x14 }, { 2, 5, 0x14 },
+						  { 2, 6, 0x14 }, { 2, 7, 0x14 } } },
+		{ false, 0x01, 2, 0, 8, { { 0 } } },
+		{ false, 0x02, 2, 0, 12, { { 0 } } },
+		{ false, 0x03, 2, 0, 8, { { 0 } } },
+		{ false, 0x11, 2, 0, 12, { { 0 } } },
+		{ false, 0x13, 2, 0, 6, { { 0 } } },
+		{ true, 0x02, 4, 0, 0x1c, { { 4, 0, 0x28 }, { 4, 1, 0x34 }, { 4, 2, 0x4c },
+					    { 8, 1, 0x30 }, { 8, 2, 0x40 }, { 8, 3, 0x60 } } },
+		{ true, 0x0b, 4, 0, 0, { { 6, 6, 4 }, { 6, 7, 8 }, { 7, 0, 16 }, { 7, 1, 32 },
+					 { 7, 2, 64 }, { 7, 3, 128 }, { 7, 4, 256 }, { 7, 5, 512 },
+					 { 7, 6, 1024 }, { 7, 7, 2048 } } },
+		{ true, 0x23, 4, 0, 0, { { 6, 6, 4 }, { 6, 7, 8 }, { 7, 0, 16 }, { 7, 1, 32 },
+					 { 7, 2, 64 }, { 7, 3, 128 }, { 7, 4, 256 }, { 7, 5, 512 },
+					 { 7, 6, 1024 }, { 7, 7, 2048 } } },
+		{ true, 0x0d, 4, 0, 8, { { 4, 5, 40 } } },
+		{ true, 0x0d, 4, 0x0120, 12, { { 4, 5, 8 }, { 5, 0, 40 }, { 5, 5, 16 }, { 5, 6, 20 },
+					       { 5, 7, 28 } } },
+		{ true, 0x15, 4, 0, 4, { { 8, 5, 12 }, { 8, 6, 20 }, { 8, 7, 36 } } },
+		{ true, 0x16, 4, 0, 17, { { 4, 0, 18 }, { 4, 1, 19 }, { 4, 2, 21 }, { 4, 3, 25 },
+					  { 4, 4, 33 } } },
+		{ true, 0x17, 4, 0, 12, { { 5, 1, 14 } } },
+		{ true, 0x17, 4, 0x00000200, 14, { { 5, 1, 12 }, { 5, 2, 12 }, { 6, 0, 16 },
+						   { 6, 1, 18 }, { 6, 2, 22 }, { 6, 3, 30 },
+						   { 6, 4, 46 }, { 6, 5, 78 }, { 6, 6, 142 },
+						   { 6, 7, 270 }, { 7, 0, 526 }, { 7, 1, 1038 } } },
+		{ true, 0x17, 4, 0x00000400, 12, { { 5, 1, 12 } } },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		for (unsigned int n = 0; n <= 80; n++) {
+			unsigned int want = rows[i].len, byte = 2 + n / 8, bit = n % 8, len;
+			uint8_t bytes[16] = { 0 };
+
+			via_put_le32(bytes + rows[i].at - 2, rows[i].base);
+			/* The header of an extended one is four bytes; its last length is out of the table. */
+			if ((rows[i].extended && byte < 4) ||
+			    (rows[i].base == 0x200 && byte == 7 && bit == 2))
+				continue;
+			if (n < 80)
+				bytes[byte - 2] ^= (uint8_t)(1u << bit);
+			for (unsigned int k = 0; n < 80 && k < 12 && rows[i].other[k].byte; k++)
+				if (rows[i].other[k].byte == byte && rows[i].other[k].bit == bit)
+					want = rows[i].other[k].len;
+			len = len_of(rows[i].extended, rows[i].id, bytes);
+			if (len != want)
+				fail_msg("row %zu, byte %u bit %u: %u bytes, expected %u", i, byte, bit,
+					 len, want);
+		}
+	}
+}
+
+/* The masks of MSI and PCI-X, by each bit of their control words. */
+static void test_control_bit_by_bit(void **state)
+{
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		bool msi = bit < 16;
+		uint32_t control = 1u << bit % 16;
+		unsigned int data = control & 0x80 ? 0xac : 0xa8, mask = data + 4;
+		uint32_t vectors = control == 2 ? 3 : control == 4 ? 15 : control == 8 ? 0xffff : 1;
+		struct lists *l = fresh();
+
+		l->image[0x41] = 0xa0;
+		l->image[0xa0] = msi ? 0x05 : 0x07;
+		via_put_le16(l->image + 0xa2, (uint16_t)control);
+		if (!msi) {
+			memset(l->image + 0x40, 0, 4); /* only it can say that there is a second list */
+			l->image[0x34] = 0xa0;
+			extended(l, 0x100, 0x03, 0);
+		}
+		build(l, false);
+		if (msi) {
+			assert_int_equal(via_get_le16(l->masks.write + 0xa2), 0x0071);
+			assert_int_equal(via_get_le16(l->masks.write + data), 0xffff);
+			assert_int_equal(via_get_le32(l->masks.write + mask),
+					 control & 0x100 ? vectors : 0);
+			assert_int_equal(via_get_le16(l->image + 0xa2), control & ~0x71u);
+		} else {
+			bool two = control & 0x3000;
+
+			assert_int_equal(via_get_le16(l->masks.write + 0xa2), 0xffff);
+			assert_int_equal(via_get_le32(l->masks.write + 0xa8), two ? 0xffffffff : 0);
+			assert_int_equal(l->masks.pcix_2, two);
+			assert_int_equal(l->masks.owner[0x100].tag, two ? 3 : VIA_OWNER_NONE);
+		}
+		test_free(l);
+	}
+	for (unsigned int bit = 0; bit < 4; bit++) {
+		struct lists *l = fresh();
+		/* Maskable, and of this many vectors; one beside them says nothing about how many. */
+		uint16_t control = (uint16_t)(0x100 | (bit < 3 ? 2u << bit : 0x71));
+
+		l->image[0x41] = 0xa0;
+		l->image[0xa0] = 0x05;
+		via_put_le16(l->image + 0xa2, control);
+		build(l, false);
+		assert_int_equal(via_get_le32(l->masks.write + 0xac),
+				 bit == 0 ? 3 : bit == 1 ? 15 : bit == 2 ? 0xffff : 1);
+		test_free(l);
+	}
+}
+
+/* Each kind where it just fits, and one byte too far. */
+static void test_edge_of_space(void **state)
+{
+	static const struct {
+		bool extended;
+		unsigned int id;
+		uint32_t second; /* bytes 2 to 5, of an extended one 4 to 7 */
+		unsigned int len;
+	} rows[] = {
+		{ false, 0x01, 0, 8 }, { false, 0x02, 0, 12 }, { false, 0x03, 0, 8 },
+		{ false, 0x05, 0, 10 }, { false, 0x07, 0, 8 }, { false, 0x08, 0xe000, 24 },
+		{ false, 0x09, 4, 4 }, { false, 0x10, 0x0091, 12 }, { false, 0x11, 0, 12 },
+		{ false, 0x12, 0, 8 }, { false, 0x13, 0, 6 }, { true, 0x01, 0, 0x2c },
+		{ true, 0x02, 0, 0x1c }, { true, 0x03, 0, 12 }, { true, 0x04, 0, 16 },
+		{ true, 0x08, 0, 0x1c }, { true, 0x09, 0, 0x1c }, { true, 0x0b, 8u << 20, 8 },
+		{ true, 0x0d, 0, 8 }, { true, 0x0e, 0, 8 }, { true, 0x0f, 0, 8 },
+		{ true, 0x10, 0, 0x40 }, { true, 0x12, 0, 40 }, { true, 0x13, 0, 16 },
+		{ true, 0x15, 0, 12 }, { true, 0x16, 0, 17 }, { true, 0x17, 0, 12 },
+		{ true, 0x18, 0, 8 }, { true, 0x23, 8u << 20, 8 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		/* Rounded down to where one can start: the byte behind is in the way, or the end. */
+		unsigned int end = rows[i].extended ? 0x1000 : 0x100;
+		unsigned int pos = (end - rows[i].len) & ~3u;
+
+		for (unsigned int beyond = 0; beyond <= 4 && pos + beyond < end; beyond += 4) {
+			struct lists *l = fresh();
+
+			if (rows[i].extended) {
+				extended(l, 0x100, 0x03, pos + beyond);
+				extended(l, pos + beyond, rows[i].id, 0);
+				via_put_le32(l->image + pos + beyond + 4 * (pos + beyond + 8 <= end),
+					     pos + beyond + 8 <= end ? rows[i].second :
+								       rows[i].id | 1u << 16);
+			} else {
+				l->image[0x41] = (uint8_t)(pos + beyond);
+				l->image[pos + beyond] = (uint8_t)rows[i].id;
+				via_put_le16(l->image + pos + beyond + 2, (uint16_t)rows[i].second);
+			}
+			build(l, false);
+			if ((l->masks.owner[pos + beyond].tag == rows[i].id) != !beyond)
+				fail_msg("row %zu at %#x", i, pos + beyond);
+			test_free(l);
+		}
+	}
+}
+
+/* A dword of ones at 0x100 is a device that does not answer: no list, not even a placeholder. */
+static void test_no_extended_list(void **state)
+{
+	struct lists *l = fresh();
+
+	via_put_le32(l->image + 0x100, 0xffffffff);
+	build(l, false);
+	assert_int_equal(l->masks.owner[0x100].tag, VIA_OWNER_NONE);
+	assert_int_equal(header(l, 0x100), 0);
+	test_free(l);
+}
+
 /* Ids that are hidden, of both lists; all others show. */
 static void test_visible(void **state)
 {
@@ -640,6 +866,10 @@ int main(void)
 		cmocka_unit_test(test_t10_t59_vendor),
 		cmocka_unit_test(test_reset_bits_read_as_zero),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_lengths_bit_by_bit),
+		cmocka_unit_test(test_control_bit_by_bit),
+		cmocka_unit_test(test_edge_of_space),
+		cmocka_unit_test(test_no_extended_list),
 		cmocka_unit_test(test_visible),
 		cmocka_unit_test(test_t1_every_capability),
 		cmocka_unit_test(test_t94_random_images),
