@@ -90,6 +90,10 @@ struct fixture {
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
 	/* Power management of another kind than the library's own. */
 	bool d1_d2, soft_reset, always_d0;
+	struct {
+		unsigned int pos;
+		uint32_t clear, set;
+	} patch; /* what reads at pos show is changed; pos 0: not */
 	bool no_flr;	  /* neither by PCI Express nor by Advanced Features */
 	bool every_bit;	  /* every register bit is implemented: bytes, instead of real */
 	uint8_t bytes[VIA_CONFIG_SIZE_EXPRESS];
@@ -128,6 +132,8 @@ static int log_read(void *cookie, unsigned int pos, unsigned int width, uint32_t
 	} else {
 		assert_int_equal(f->real.ops->read(f->real.cookie, pos, width, ret_value), 0);
 	}
+	if (f->patch.pos && pos == f->patch.pos)
+		*ret_value = (*ret_value & ~f->patch.clear) | f->patch.set;
 	if (f->no_flr && pos == EXP + PCI_EXP_DEVCAP)
 		*ret_value &= ~PCI_EXP_DEVCAP_FLR;
 	if (f->no_flr && pos == AF + PCI_AF_CAP)
