@@ -44,6 +44,7 @@ static void test_bad_descriptions(void **state)
 	REFUSED("neither 64-bit nor", d.bars[2].flags |= VIA_BAR_MEM64);
 	REFUSED("BAR 6 must exist", d.bars[5].size = 16, d.bars[5].flags = VIA_BAR_MEM64);
 	REFUSED("unknown flags 0x4", d.flags = 4);
+	REFUSED("needs VIA_BAR_MEM64", d.bars[2].size = UINT64_C(1) << 32);
 	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32,
 		d.bars[4].flags = VIA_BAR_PREFETCH);
 	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32,
@@ -82,7 +83,9 @@ static void test_bar_flags(void **state)
 		uint8_t low;
 
 		d.bars[4] = (struct via_bar_desc){.size = 0x1000, .flags = kinds[i]};
-		/* Of an even index, so that a 64-bit one has room; and one for the messages. */
+		if (!(kinds[i] & VIA_BAR_MEM64))
+			d.bars[5] = (struct via_bar_desc){.size = 16};
+		/* The messages are in it where they can be. */
 		d.msix = (struct via_pci_msix){.vectors = io ? 0 : 1, .table_bar = 4, .pba_bar = 4,
 					       .pba_offset = 8 * 16};
 		assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
@@ -119,6 +122,7 @@ static void test_all_capabilities(void **state)
 		assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
 		assert_int_equal(via_device_open(dev), 0);
 		assert_int_equal(config_get(dev, 0x100), flags ? 0x1b : 0);
+		assert_int_equal(config_get(dev, 0x3c), 0x0100);
 		via_device_close(dev);
 		via_device_free(dev);
 	}
