@@ -89,6 +89,111 @@ static void test_command_and_messages(void **state)
 	stop(f);
 }
 
+/* Whatever the host left: an open and a close clear Bus Master, and nothing else. */
+static void test_open_and_close(void **state)
+{
+	for (unsigned int bit = 0; bit <= 16; bit++) {
+		struct fixture *f = start(&device_r);
+		uint32_t left = bit < 16 ? 1u << bit : 0xffff;
+
+		implement_every_bit(f);
+		via_put_le16(f->bytes + PCI_COMMAND, (uint16_t)left);
+		via_config_close(f->config);
+		assert_int_equal(via_get_le16(f->bytes + PCI_COMMAND), left & ~4u);
+		via_put_le16(f->bytes + PCI_COMMAND, (uint16_t)left);
+		f->log[0] = '\0';
+		via_config_open(f->config);
+		f->log[sizeof(f->log) - 1] = '\0';
+		assert_int_equal(via_get_le16(f->bytes + PCI_COMMAND), left & ~4u);
+		assert_int_equal(get(f, 2, PCI_COMMAND), left & ~4u);
+		assert_int_equal(f->n_command_writes, left & 4 ? 2 : 1);
+		assert_int_equal(arm(f, VIA_IRQ_INTX, 1), 0);
+		via_irqs_set_level(f->irqs, true);
+		assert_int_equal(count(f, 0), !(left & 0x400));
+		stop(f);
+	}
+}
+
+/* Each flag means its own. */
+static void test_flags(void **state)
+{
+	for (unsigned int flags = 0; flags < 16; flags++) {
+		struct via_config_desc desc = whole_r();
+		bool raw = flags & VIA_CONFIG_RAW_GAPS, restores = flags & VIA_CONFIG_RESTORE_BARS;
+		bool vf = flags & VIA_CONFIG_VF, all = flags & VIA_CONFIG_SHOW_ALL;
+		struct fixture *f;
+
+		desc.flags = flags;
+		f = start(&desc);
+		assert_int_equal(get(f, 1, PCI_INTERRUPT_PIN), !vf);
+		assert_int_equal(get(f, 4, DSN) >> 20, all ? PASID : DVSEC);
+		f->log[0] = '\0';
+		put(f, 4, 0xfc, 0x12345678); /* nobody's */
+		assert_string_equal(f->log, raw ? "w4@fc=12345678 " : "");
+		f->log[0] = f->hooks[0] = '\0';
+		put(f, 2, PCI_COMMAND, 0x0101);
+		assert_string_equal(f->hooks, vf ? "command 103>101; " : "memory 0; command 103>101; ");
+		put(f, 2, PCI_COMMAND, 0x0103);
+		f->log[0] = '\0';
+		assert_int_equal(f->real.ops->write(f->real.cookie, PCI_COMMAND, 2, 0), 0);
+		put(f, 2, PCI_COMMAND, 0x0103);
+		assert_int_equal(strstr(f->log, "w4@10=") != NULL, restores && !vf);
+		stop(f);
+	}
+}
+
+/* What the host left in Device Control shows, but for the reset bit. */
+static void test_left_device_control(void **state)
+{
+	struct fixture *f = start(&device_r);
+
+	implement_every_bit(f);
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0xffff);
+	via_config_close(f->config);
+	via_config_open(f->config);
+	assert_int_equal(get(f, 2, EXP + PCI_EXP_DEVCTL), 0x7fff);
+	/* A new size of read requests is all that changes besides what is written. */
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x8f1f);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x5d1f);
+	assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL), 0xdf1f);
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x8f5f);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x3d1f);
+	assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL), 0xbf5f);
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x8f9f);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x4d1f);
+	assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL), 0xcf9f);
+	stop(f);
+}
+
+/* The device's function mask is one bit of its control register. */
+static void test_msix_function_mask(void **state)
+{
+	for (unsigned int bit = 0; bit < 16; bit++) {
+		struct fixture *f = start(&device_r);
+
+		put(f, 2, PCI_COMMAND, 0x0107);
+		assert_int_equal(arm(f, VIA_IRQ_MSIX, 1), 0);
+		assert_int_equal(get(f, 2, MSIX + PCI_MSIX_CONTROL), 0x800f);
+		assert_int_equal(f->real.ops->write(f->real.cookie, MSIX + PCI_MSIX_CONTROL, 2,
+						    1u << bit), 0);
+		via_irqs_trigger(f->irqs, 0);
+		assert_int_equal(count(f, 0), bit != 14);
+		stop(f);
+	}
+}
+
+/* The line shows as one bit of Status. */
+static void test_status(void **state)
+{
+	struct fixture *f = start(&device_r);
+
+	via_irqs_set_level(f->irqs, true);
+	assert_int_equal(get(f, 2, PCI_STATUS), 0x0018);
+	via_irqs_set_level(f->irqs, false);
+	assert_int_equal(get(f, 2, PCI_STATUS), 0x0010);
+	stop(f);
+}
+
 static void test_restore(void **state)
 {
 	for (unsigned int bit = 0; bit < 16; bit++) {
@@ -390,6 +495,11 @@ int main(void)
 		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_command_keeps_mask),
 		cmocka_unit_test(test_command_and_messages),
+		cmocka_unit_test(test_open_and_close),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_left_device_control),
+		cmocka_unit_test(test_msix_function_mask),
+		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_virtual_function),
 		cmocka_unit_test(test_virtual_function_memory),

@@ -86,6 +86,7 @@ struct fixture {
 	struct via_config *config;
 	char log[512];	/* device transactions, "r4@0c w2@04=0103 " */
 	char hooks[512];
+	unsigned int n_command_writes; /* of those that the log may have had no room for */
 	uint32_t aer_status; /* latched bits of the AER capability at 0x100, beyond the library's */
 	uint32_t raised; /* latched STATUS bits of the "hardware", at dword 4 */
 	/* Power management of another kind than the library's own. */
@@ -155,6 +156,7 @@ static int log_write(void *cookie, unsigned int pos, unsigned int width, uint32_
 	note(f->log, sizeof(f->log), "w%u@%02x=%x ", width, pos, value);
 	if (pos >= 4 && pos < 8)
 		f->raised &= ~(value << 8 * (pos - 4));
+	f->n_command_writes += pos == PCI_COMMAND;
 	if (pos == 0x104)
 		f->aer_status &= ~value;
 	if (f->always_d0 && pos == PM + PCI_PM_CSR)

@@ -216,6 +216,30 @@ static void test_every_register(void **state)
 			"068 00002810 00007dff 000f0000 00000000 00000000\n");
 }
 
+/* The largest, and each by itself, that can be. */
+static void test_limits(void **state)
+{
+	static uint8_t vpd[32768];
+
+	for (unsigned int bit = 0; bit < 8; bit++) {
+		const struct via_pci_cap caps[] = {
+			{ .kind = VIA_CAP_VPD, .vpd = { vpd, sizeof(vpd), false } },
+			{ .kind = VIA_CAP_ACS, .acs = { (uint8_t)(1u << bit), bit == 5 ? 256 : 0 } },
+			{ .kind = VIA_CAP_ATS, .ats = { (uint8_t)(1u << bit), false } },
+		};
+		struct via_config_desc desc = { .express = { .present = true }, .caps = caps,
+						.n_caps = 3 };
+		struct via_config_dev dev;
+		struct via_regfile *regs = lay_out(&desc, &dev);
+		unsigned int ats = bit == 5 ? 0x130 : 0x110;
+
+		assert_int_equal(at(&dev, 0x104), 1u << bit);
+		assert_int_equal(at(&dev, ats) & 0xffff, 0x0f);
+		assert_int_equal(at(&dev, ats + 4), bit < 5 ? 1u << bit : 0);
+		via_regfile_free(regs);
+	}
+}
+
 static void test_mistakes(void **state)
 {
 	REFUSED(false, "capability 0 at 0x40: unknown kind 99", { .kind = 99, .offset = 0x40 });
@@ -382,6 +406,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_register),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_extended_list),
 		cmocka_unit_test(test_contents),

@@ -410,6 +410,37 @@ static void test_edge_of_space(void **state)
 	}
 }
 
+/* The low bits of a pointer count for nothing, and whether there is a list is one bit of Status. */
+static void test_pointers(void **state)
+{
+	struct lists *l = fresh();
+
+	l->image[0x34] = 0x43;
+	l->image[0x41] = 0x82;
+	l->image[0x80] = 0x04, l->image[0x81] = 0x91; /* hidden */
+	l->image[0x90] = 0x03;
+	extended(l, 0x100, 0x03, 0x143);
+	extended(l, 0x140, 0x1b, 0x182); /* hidden */
+	extended(l, 0x180, 0x18, 0x001);
+	build(l, false);
+	assert_int_equal(l->image[0x34], 0x40);
+	assert_int_equal(l->image[0x41], 0x90);
+	assert_int_equal(l->image[0x91], 0);
+	assert_int_equal(l->masks.owner[0x90].tag, 3);
+	/* The list is relinked; bits that are none of it stay. */
+	assert_int_equal(header(l, 0x100), 0x18310003);
+	assert_int_equal(header(l, 0x180), 0x00110018);
+	test_free(l);
+	for (unsigned int bit = 0; bit < 16; bit++) {
+		l = fresh();
+		via_put_le16(l->image + 0x06, (uint16_t)(1u << bit));
+		build(l, false);
+		assert_int_equal(l->masks.owner[0x40].tag, bit == 4 ? 0x10 : VIA_OWNER_NONE);
+		assert_int_equal(l->image[0x34], bit == 4 ? 0x40 : 0);
+		test_free(l);
+	}
+}
+
 /* A dword of ones at 0x100 is a device that does not answer: no list, not even a placeholder. */
 static void test_no_extended_list(void **state)
 {
@@ -870,6 +901,7 @@ int main(void)
 		cmocka_unit_test(test_control_bit_by_bit),
 		cmocka_unit_test(test_edge_of_space),
 		cmocka_unit_test(test_no_extended_list),
+		cmocka_unit_test(test_pointers),
 		cmocka_unit_test(test_visible),
 		cmocka_unit_test(test_t1_every_capability),
 		cmocka_unit_test(test_t94_random_images),
