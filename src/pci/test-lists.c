@@ -347,17 +347,16 @@ static void test_control_bit_by_bit(void **state)
 		}
 		test_free(l);
 	}
-	for (unsigned int bit = 0; bit < 4; bit++) {
+	/* Maskable, and each other bit: three of them say how many vectors there are. */
+	for (unsigned int bit = 0; bit < 16; bit++) {
 		struct lists *l = fresh();
-		/* Maskable, and of this many vectors; one beside them says nothing about how many. */
-		uint16_t control = (uint16_t)(0x100 | (bit < 3 ? 2u << bit : 0x71));
 
 		l->image[0x41] = 0xa0;
 		l->image[0xa0] = 0x05;
-		via_put_le16(l->image + 0xa2, control);
+		via_put_le16(l->image + 0xa2, (uint16_t)(0x100 | 1u << bit));
 		build(l, false);
-		assert_int_equal(via_get_le32(l->masks.write + 0xac),
-				 bit == 0 ? 3 : bit == 1 ? 15 : bit == 2 ? 0xffff : 1);
+		assert_int_equal(via_get_le32(l->masks.write + (bit == 7 ? 0xb0 : 0xac)),
+				 bit == 1 ? 3 : bit == 2 ? 15 : bit == 3 ? 0xffff : 1);
 		test_free(l);
 	}
 }
