@@ -409,6 +409,25 @@ static void test_edge_of_space(void **state)
 	}
 }
 
+/* In the last dword of the space there is not even room to look at. */
+static void test_last_dword(void **state)
+{
+	for (unsigned int id = 0; id < 256; id++) {
+		struct lists *l = fresh();
+
+		l->image[0x41] = 0xfc;
+		l->image[0xfc] = (uint8_t)id;
+		l->image[0xfe] = 4;
+		extended(l, 0x100, 0x03, 0xffc);
+		extended(l, 0xffc, id, 0);
+		build(l, false);
+		/* All but a vendor-specific block of four bytes. */
+		assert_int_equal(l->image[0x41], id == 0x09 ? 0xfc : 0);
+		assert_int_equal(header(l, 0x100) >> 20, 0);
+		test_free(l);
+	}
+}
+
 /* The low bits of a pointer count for nothing, and whether there is a list is one bit of Status. */
 static void test_pointers(void **state)
 {
@@ -900,6 +919,7 @@ int main(void)
 		cmocka_unit_test(test_control_bit_by_bit),
 		cmocka_unit_test(test_edge_of_space),
 		cmocka_unit_test(test_no_extended_list),
+		cmocka_unit_test(test_last_dword),
 		cmocka_unit_test(test_pointers),
 		cmocka_unit_test(test_visible),
 		cmocka_unit_test(test_t1_every_capability),
