@@ -43,7 +43,7 @@ static void test_bad_descriptions(void **state)
 	REFUSED("cannot be mapped and cannot have areas", d.bars[0].flags |= VIA_BAR_UNMAPPABLE);
 	REFUSED("neither 64-bit nor", d.bars[2].flags |= VIA_BAR_MEM64);
 	REFUSED("BAR 6 must exist", d.bars[5].size = 16, d.bars[5].flags = VIA_BAR_MEM64);
-	REFUSED("unknown flags 0x4", d.flags = 4);
+	REFUSED("unknown flags 0x80", d.flags = 0x80);
 	REFUSED("needs VIA_BAR_MEM64", d.bars[2].size = UINT64_C(1) << 32);
 	REFUSED("needs VIA_BAR_MEM64", d.bars[4].size = UINT64_C(1) << 32,
 		d.bars[4].flags = VIA_BAR_PREFETCH);
