@@ -128,6 +128,25 @@ static void test_all_capabilities(void **state)
 	}
 }
 
+/* A virtual function has no Memory Enable of its own (R6). */
+static void test_vf_is_not_gated(void **state)
+{
+	struct via_device_desc d = desc;
+	struct model *m = calloc(1, sizeof(*m));
+	struct via_device *dev;
+	uint8_t b[4];
+
+	d.flags = VIA_DEVICE_VF;
+	d.ident.interrupt_pin = 0;
+	d.bars[2] = (struct via_bar_desc){0};
+	assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
+	assert_int_equal(via_device_open(dev), 0);
+	command(dev, 0, 2);
+	assert_int_equal(via_device_region_read(dev, 3, 0, b, 4), 4);
+	via_device_close(dev);
+	via_device_free(dev);
+}
+
 /* --- life --- */
 
 static void test_open_close(void **state)
@@ -302,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_bar_flags),
 		cmocka_unit_test(test_all_capabilities),
+		cmocka_unit_test(test_vf_is_not_gated),
 		cmocka_unit_test(test_open_close),
 		cmocka_unit_test(test_reset_drops_work),
 		cmocka_unit_test(test_out_of_descriptors),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Registers whose bits mean something to the engine: each bit by itself means that and no more. */
+#include "pci/msix.h"
 #include "pci/test-config.h"
 
 static uint32_t device_value(struct fixture *f, unsigned int width, unsigned int pos)
@@ -151,7 +152,31 @@ static void test_left_device_control(void **state)
 	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0xffff);
 	via_config_close(f->config);
 	via_config_open(f->config);
+	f->hooks[0] = '\0';
 	assert_int_equal(get(f, 2, EXP + PCI_EXP_DEVCTL), 0x7fff);
+	/* One that does not change is not applied, whatever else does. */
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x7000);
+	for (unsigned int bit = 0; bit < 12; bit++) {
+		via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x2000);
+		put(f, 2, EXP + PCI_EXP_DEVCTL, 0x1000);
+		via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x2000);
+		put(f, 2, EXP + PCI_EXP_DEVCTL, 0x1000u | 1u << bit);
+		assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL) & 0x7000, 0x2000);
+		put(f, 2, EXP + PCI_EXP_DEVCTL, 0x7000);
+	}
+	assert_false(resets(f));
+	/* A reset leaves it as well; and each bit of the size is one that changes it. */
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x2000);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x1000);
+	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x2000);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x9000);
+	assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL) & 0x7000, 0x2000);
+	for (unsigned int bit = 12; bit < 15; bit++) {
+		put(f, 2, EXP + PCI_EXP_DEVCTL, 0);
+		assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL) & 0x7000, 0);
+		put(f, 2, EXP + PCI_EXP_DEVCTL, 1u << bit);
+		assert_int_equal(via_get_le16(f->bytes + EXP + PCI_EXP_DEVCTL) & 0x7000, 1u << bit);
+	}
 	/* A new size of read requests is all that changes besides what is written. */
 	via_put_le16(f->bytes + EXP + PCI_EXP_DEVCTL, 0x8f1f);
 	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x5d1f);
@@ -178,6 +203,59 @@ static void test_msix_function_mask(void **state)
 						    1u << bit), 0);
 		via_irqs_trigger(f->irqs, 0);
 		assert_int_equal(count(f, 0), bit != 14);
+		stop(f);
+	}
+}
+
+/* Left to the function, Enable and Function Mask are one bit each, whatever the others are. */
+static void test_emulated_msix(void **state)
+{
+	static const struct {
+		uint32_t control;
+		unsigned int sent;
+	} rows[] = { { 0, 0 }, { 0x8000, 1 }, { 0xc000, 0 }, { 0x4000, 0 } };
+
+	for (unsigned int bit = 0; bit < 14; bit++) {
+		struct fixture *f = start(&device_r);
+
+		implement_every_bit(f);
+		via_put_le16(f->bytes + MSIX + PCI_MSIX_CONTROL, (uint16_t)(1u << bit));
+		via_config_close(f->config);
+		via_config_emulate_msix(f->config, true);
+		via_config_open(f->config);
+		put(f, 2, PCI_COMMAND, 4);
+		assert_int_equal(arm(f, VIA_IRQ_MSIX, 1), 0);
+		via_msix_table_write(f->irqs, 12, 4, 0);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			put(f, 2, MSIX + PCI_MSIX_CONTROL, rows[i].control);
+			assert_int_equal(get(f, 2, MSIX + PCI_MSIX_CONTROL), rows[i].control | 1u << bit);
+			(void)count(f, 0); /* what was pending */
+			via_irqs_trigger(f->irqs, 0);
+			assert_int_equal(count(f, 0), rows[i].sent);
+		}
+		stop(f);
+	}
+}
+
+/* Otherwise they are the host's, by whatever other flags: nothing is written, nothing follows. */
+static void test_msix_is_the_hosts(void **state)
+{
+	for (unsigned int flags = 0; flags < 16; flags++) {
+		struct via_config_desc desc = device_r;
+		struct fixture *f;
+
+		desc.flags = flags;
+		f = start(&desc);
+		implement_every_bit(f);
+		via_put_le16(f->bytes + MSIX + PCI_MSIX_CONTROL, 0x400f);
+		via_config_close(f->config);
+		via_config_open(f->config);
+		put(f, 2, PCI_COMMAND, 4);
+		assert_int_equal(arm(f, VIA_IRQ_MSIX, 1), 0);
+		put(f, 2, MSIX + PCI_MSIX_CONTROL, 0x8000);
+		assert_int_equal(get(f, 2, MSIX + PCI_MSIX_CONTROL), 0x400f);
+		via_irqs_trigger(f->irqs, 0);
+		assert_int_equal(count(f, 0), 1);
 		stop(f);
 	}
 }
@@ -467,6 +545,49 @@ static void test_msi_control(void **state)
 	}
 }
 
+/*
+ * Where the mask register is, if there is one, by two bits of the control word
+ * whatever the others are: behind the capability is the data of another one.
+ */
+static void test_msi_mask_register(void **state)
+{
+	for (int maskable = 0; maskable < 2; maskable++) {
+		for (unsigned int bit = 0; bit < 16; bit++) {
+			struct via_config_desc desc = { .msi = { .vectors = 32, .maskable = maskable } };
+			struct fixture *f = start(&desc);
+			const unsigned int vpd = 0x40 + (maskable ? 0x14 : 0xc);
+
+			if (bit == 7 || bit == 8) {
+				stop(f);
+				continue;
+			}
+			implement_every_bit(f);
+			f->bytes[0x41] = (uint8_t)vpd;
+			f->bytes[vpd] = PCI_CAP_ID_VPD;
+			f->bytes[0x43] = (uint8_t)maskable;
+			via_put_le16(f->bytes + 0x42, (uint16_t)(maskable << 8 | 1u << bit));
+			via_config_close(f->config);
+			via_config_open(f->config);
+			put(f, 2, PCI_COMMAND, 4);
+			assert_int_equal(arm(f, VIA_IRQ_MSI, 16), 0);
+			if (bit == 0 || (bit > 3 && bit < 7))
+				put(f, 1, 0x42, 1u << bit);
+			put(f, 4, vpd + 4, 0x99999999);
+			if (maskable) {
+				put(f, 4, 0x4c, 1);
+				via_irqs_trigger(f->irqs, 0);
+				assert_int_equal(count(f, 0), 0);
+			}
+			/* The whole of it is read, and no more is written there. */
+			for (unsigned int pos = 0x40; pos < vpd; pos += 2)
+				(void)get(f, 2, pos);
+			if (get(f, 4, vpd + 4) != 0x99999999)
+				fail_msg("maskable %d, bit %u", maskable, bit);
+			stop(f);
+		}
+	}
+}
+
 static void test_rom_and_bars(void **state)
 {
 	static const struct via_config_desc desc = {
@@ -511,6 +632,9 @@ int main(void)
 		cmocka_unit_test(test_advanced_features),
 		cmocka_unit_test(test_vpd_address),
 		cmocka_unit_test(test_msi_control),
+		cmocka_unit_test(test_msi_mask_register),
+		cmocka_unit_test(test_emulated_msix),
+		cmocka_unit_test(test_msix_is_the_hosts),
 		cmocka_unit_test(test_rom_and_bars),
 	};
 
