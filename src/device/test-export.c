@@ -119,7 +119,7 @@ static void test_export_slices(void **state)
 	assert_int_equal(value, 0x12345678);
 	/* A doorbell is seen when the importer says that it has written. */
 	via_region_export_slice(export, 1, &slice);
-	__atomic_store_n((uint32_t *)slice.memory, 5, __ATOMIC_RELEASE);
+	__atomic_store_n((uint32_t *)slice.memory, htole32(5), __ATOMIC_RELEASE);
 	via_region_export_written(export);
 	for (int n = 0; n < 1000 && __atomic_load_n(&s->bell, __ATOMIC_SEQ_CST) != 5; n++)
 		usleep(1000);

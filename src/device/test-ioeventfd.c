@@ -159,7 +159,7 @@ static void test_ioeventfd_areas(void **state)
 	/* Rung, not only written. */
 	assert_int_equal(__atomic_load_n(&s->bell, __ATOMIC_SEQ_CST), 77);
 	assert_int_equal(call_read(s->dev, 0, MEMORY + 4, &value, 4), 4);
-	assert_int_equal(value, 0xabcd0000);
+	assert_int_equal(le32toh(value), 0xabcd0000);
 	close(fd);
 }
 

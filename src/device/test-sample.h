@@ -10,6 +10,7 @@
 
 #include <viaduct/abi/vfio.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -60,6 +61,7 @@ static inline bool sample_doorbell(struct via_device *dev, void *model, unsigned
 	uint32_t value = __atomic_load_n((uint32_t *)via_device_region_memory(dev, 0, BELL),
 					 __ATOMIC_ACQUIRE);
 
+	value = le32toh(value);
 	return __atomic_exchange_n(&s->bell, value, __ATOMIC_SEQ_CST) != value;
 }
 
@@ -172,7 +174,7 @@ static inline uint64_t pm_control(struct via_device *dev)
 
 static inline int own_fd(void *cookie, int fd, int *ret_fd)
 {
-	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	*ret_fd = dup(fd); /* by fcntl() qemu-user does not know what it is a copy of */
 	return *ret_fd < 0 ? -EBADF : 0;
 }
 

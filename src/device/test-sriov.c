@@ -196,9 +196,17 @@ static void addresses(void **state)
 	via_device_free(dev);
 }
 
+static void config_put(struct via_device *dev, uint64_t at, uint16_t value)
+{
+	uint8_t b[2];
+
+	via_put_le16(b, value);
+	assert_int_equal(via_device_region_write(dev, VIA_REGION_CONFIG, at, b, 2), 2);
+}
+
 static void set_command(struct via_device *dev, uint16_t command)
 {
-	assert_int_equal(via_device_region_write(dev, VIA_REGION_CONFIG, 4, &command, 2), 2);
+	config_put(dev, 4, command);
 }
 
 /* Whatever resets the physical function takes the virtual ones with it; not the other way. */
@@ -207,7 +215,6 @@ static void resets(void **state)
 	struct via_error err = {0};
 	struct pf_model pf;
 	struct via_device *dev = make_pf(&pf), *vf[2];
-	uint16_t flr = 0x8000;
 
 	assert_null(via_device_pf(dev));
 	assert_int_equal(via_device_sriov(dev)->total, TOTAL);
@@ -227,7 +234,7 @@ static void resets(void **state)
 	assert_false(via_config_bus_master(via_device_config(vf[0])));
 	set_command(vf[0], 6);
 	/* PCI Express is the second of the capabilities that the library places. */
-	assert_int_equal(via_device_region_write(dev, VIA_REGION_CONFIG, 0x50 + 8, &flr, 2), 2);
+	config_put(dev, 0x50 + 8, 0x8000);
 	assert_false(via_config_bus_master(via_device_config(vf[0])));
 
 	set_command(dev, 6);
