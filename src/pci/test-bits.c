@@ -32,6 +32,15 @@ static void test_command(void **state)
 		via_irqs_set_level(f->irqs, true);
 		assert_int_equal(count(f, 0), bit != 10);
 		stop(f);
+		/* INTx Disable goes, whatever else stays. */
+		f = start(&device_r);
+		implement_every_bit(f);
+		put(f, 2, PCI_COMMAND, 0x0400u | 1u << bit);
+		put(f, 2, PCI_COMMAND, 1u << bit);
+		assert_int_equal(arm(f, VIA_IRQ_INTX, 1), 0);
+		via_irqs_set_level(f->irqs, true);
+		assert_int_equal(count(f, 0), bit != 10);
+		stop(f);
 	}
 }
 
@@ -118,14 +127,23 @@ static void test_open_and_close(void **state)
 /* Each flag means its own. */
 static void test_flags(void **state)
 {
-	for (unsigned int flags = 0; flags < 16; flags++) {
+	for (unsigned int flags = 0; flags < 32; flags++) {
 		struct via_config_desc desc = whole_r();
 		bool raw = flags & VIA_CONFIG_RAW_GAPS, restores = flags & VIA_CONFIG_RESTORE_BARS;
 		bool vf = flags & VIA_CONFIG_VF, all = flags & VIA_CONFIG_SHOW_ALL;
 		struct fixture *f;
 
-		desc.flags = flags;
+		desc.flags = flags & 15;
 		f = start(&desc);
+		if (flags & VIA_CONFIG_MSIX_EMULATED) {
+			via_config_close(f->config);
+			via_config_emulate_msix(f->config, true);
+			via_config_emulate_msix(f->config, false);
+			via_config_emulate_msix(f->config, true);
+			via_config_open(f->config);
+		}
+		put(f, 2, MSIX + PCI_MSIX_CONTROL, 0xc000);
+		assert_int_equal(get(f, 2, MSIX + PCI_MSIX_CONTROL), flags & 16 ? 0xc00f : 0x000f);
 		assert_int_equal(get(f, 1, PCI_INTERRUPT_PIN), !vf);
 		assert_int_equal(get(f, 4, DSN) >> 20, all ? PASID : DVSEC);
 		f->log[0] = '\0';
@@ -154,6 +172,8 @@ static void test_left_device_control(void **state)
 	via_config_open(f->config);
 	f->hooks[0] = '\0';
 	assert_int_equal(get(f, 2, EXP + PCI_EXP_DEVCTL), 0x7fff);
+	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x7fff);
+	assert_false(resets(f));
 	/* One that does not change is not applied, whatever else does. */
 	put(f, 2, EXP + PCI_EXP_DEVCTL, 0x7000);
 	for (unsigned int bit = 0; bit < 12; bit++) {
@@ -213,7 +233,7 @@ static void test_emulated_msix(void **state)
 	static const struct {
 		uint32_t control;
 		unsigned int sent;
-	} rows[] = { { 0, 0 }, { 0x8000, 1 }, { 0xc000, 0 }, { 0x4000, 0 } };
+	} rows[] = { { 0, 0 }, { 0x4000, 0 }, { 0x8000, 1 }, { 0xc000, 0 } };
 
 	for (unsigned int bit = 0; bit < 14; bit++) {
 		struct fixture *f = start(&device_r);
@@ -229,7 +249,8 @@ static void test_emulated_msix(void **state)
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 			put(f, 2, MSIX + PCI_MSIX_CONTROL, rows[i].control);
 			assert_int_equal(get(f, 2, MSIX + PCI_MSIX_CONTROL), rows[i].control | 1u << bit);
-			(void)count(f, 0); /* what was pending */
+			/* What came while it was off is lost, not late. */
+			assert_int_equal(count(f, 0), 0);
 			via_irqs_trigger(f->irqs, 0);
 			assert_int_equal(count(f, 0), rows[i].sent);
 		}
@@ -322,6 +343,22 @@ static void test_virtual_function_memory(void **state)
 	via_config_close(f->config);
 	via_config_open(f->config);
 	assert_int_equal(get(f, 2, PCI_COMMAND), 0x0002);
+	stop(f);
+}
+
+/* Its physical function has taken it away: bus mastering first, then all of it is fresh. */
+static void test_lost_function(void **state)
+{
+	struct via_config_desc desc = device_r;
+	struct fixture *f;
+
+	desc.flags = VIA_CONFIG_VF;
+	f = start(&desc);
+	implement_every_bit(f);
+	put(f, 2, PCI_COMMAND, 0xfbff);
+	f->hooks[0] = '\0';
+	via_config_lose(f->config);
+	assert_non_null(strstr(f->hooks, "command fbff>fbfb; "));
 	stop(f);
 }
 
@@ -478,6 +515,25 @@ static void test_advanced_features(void **state)
 	}
 }
 
+/* So for those that the device has set itself. */
+static void test_left_advanced_features(void **state)
+{
+	struct via_config_desc desc = whole_r();
+	struct fixture *f = start(&desc);
+
+	implement_every_bit(f);
+	f->bytes[AF + PCI_AF_CONTROL] = 0xff;
+	via_config_close(f->config);
+	via_config_open(f->config);
+	f->hooks[0] = '\0';
+	assert_int_equal(get(f, 1, AF + PCI_AF_CONTROL), 0xfe);
+	put(f, 1, AF + PCI_AF_CONTROL, 0xfe);
+	assert_false(resets(f));
+	put(f, 1, AF + PCI_AF_CONTROL, 0xff);
+	assert_true(resets(f));
+	stop(f);
+}
+
 static void test_vpd_address(void **state)
 {
 	struct via_config_desc desc = whole_r();
@@ -555,9 +611,9 @@ static void test_msi_mask_register(void **state)
 		for (unsigned int bit = 0; bit < 16; bit++) {
 			struct via_config_desc desc = { .msi = { .vectors = 32, .maskable = maskable } };
 			struct fixture *f = start(&desc);
-			const unsigned int vpd = 0x40 + (maskable ? 0x14 : 0xc);
+			const unsigned int vpd = 0x40 + (maskable ? 0x14 : bit == 7 ? 0x10 : 0xc);
 
-			if (bit == 7 || bit == 8) {
+			if (bit == 8 || (bit == 7 && maskable)) {
 				stop(f);
 				continue;
 			}
@@ -571,7 +627,7 @@ static void test_msi_mask_register(void **state)
 			put(f, 2, PCI_COMMAND, 4);
 			assert_int_equal(arm(f, VIA_IRQ_MSI, 16), 0);
 			if (bit == 0 || (bit > 3 && bit < 7))
-				put(f, 1, 0x42, 1u << bit);
+				put(f, 1, 0x42, 1u | 1u << bit);
 			put(f, 4, vpd + 4, 0x99999999);
 			if (maskable) {
 				put(f, 4, 0x4c, 1);
@@ -624,12 +680,14 @@ int main(void)
 		cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_virtual_function),
 		cmocka_unit_test(test_virtual_function_memory),
+		cmocka_unit_test(test_lost_function),
 		cmocka_unit_test(test_power_state),
 		cmocka_unit_test(test_power_control),
 		cmocka_unit_test(test_power_writes),
 		cmocka_unit_test(test_close_wakes),
 		cmocka_unit_test(test_device_control),
 		cmocka_unit_test(test_advanced_features),
+		cmocka_unit_test(test_left_advanced_features),
 		cmocka_unit_test(test_vpd_address),
 		cmocka_unit_test(test_msi_control),
 		cmocka_unit_test(test_msi_mask_register),

@@ -120,6 +120,39 @@ static void tells_the_owner(void **state)
 	stop(b);
 }
 
+/* Power states that are not there are not loaded; sizes that are the program's are. */
+static void states_and_sizes(void **state)
+{
+	struct fixture *a = own(), *b = own();
+	size_t size = via_config_state_size(a->config), at = 0;
+	uint8_t *awake, *asleep;
+
+	put(a, 2, EXP + PCI_EXP_DEVCTL, 0x70e0);
+	awake = saved(a);
+	assert_int_equal(via_config_load(b->config, awake), 0);
+	assert_int_equal(get(b, 2, EXP + PCI_EXP_DEVCTL), get(a, 2, EXP + PCI_EXP_DEVCTL));
+	put(a, 2, PM + PCI_PM_CSR, 3);
+	asleep = saved(a);
+	/* The register is the byte where both differ by the state alone, the last of them. */
+	for (size_t i = 8; i < size; i++)
+		at = awake[i] == 0x08 && asleep[i] == 0x0b ? i : at;
+	assert_true(at);
+	for (unsigned int d = 0; d < 4; d++) {
+		awake[at] = (uint8_t)(0x08 | d);
+		via_put_le64(awake, d);
+		b->hooks[0] = '\0';
+		assert_int_equal(via_config_load(b->config, awake), d == 1 || d == 2 ? -EINVAL : 0);
+		assert_int_equal(get(b, 1, PM + PCI_PM_CSR), d == 3 ? 0x0b : 0x08);
+		/* As it says itself, not only by its registers. */
+		via_put_le64(awake, d ^ 3);
+		assert_int_equal(via_config_load(b->config, awake), -EINVAL);
+	}
+	test_free(awake);
+	test_free(asleep);
+	stop(a);
+	stop(b);
+}
+
 /* A function whose registers are somebody else's. */
 static void not_ours(void **state)
 {
@@ -191,6 +224,7 @@ int main(void)
 		cmocka_unit_test(random_writes),
 		cmocka_unit_test(hostile),
 		cmocka_unit_test(tells_the_owner),
+		cmocka_unit_test(states_and_sizes),
 		WITH_WHOLE_R(not_ours),
 		cmocka_unit_test(held),
 	};
