@@ -70,8 +70,11 @@ static void test_mask(void **state)
 	struct rig *rig = *state;
 
 	assert_int_equal(rig_arm(rig, VIA_IRQ_INTX, 0, 1), 0);
-	assert_int_equal(rig_set(rig, MASK | NONE, VIA_IRQ_INTX, 0, 1, NULL), 0);
+	assert_int_equal(rig_set(rig, MASK | BOOL, VIA_IRQ_INTX, 0, 1, "\1"), 0);
 	via_irqs_set_level(rig->irqs, true);
+	assert_int_equal(rig_count(rig, 0), 0);
+	assert_int_equal(rig_set(rig, MASK | BOOL, VIA_IRQ_INTX, 0, 1, "\1"), 0);
+	assert_int_equal(rig_set(rig, MASK | NONE, VIA_IRQ_INTX, 0, 1, NULL), 0);
 	assert_int_equal(rig_count(rig, 0), 0);
 	/* Loopback goes past the mask and leaves it. */
 	assert_int_equal(rig_set(rig, TRIGGER | NONE, VIA_IRQ_INTX, 0, 1, NULL), 0);

@@ -240,6 +240,61 @@ static void test_limits(void **state)
 	}
 }
 
+/* SR-IOV: flags of BARs, and the sizes of pages that every function must have. */
+static void test_sriov_bits(void **state)
+{
+	static const struct {
+		unsigned int flags;
+		uint64_t size;
+		uint32_t bar;
+	} bars[] = {
+		{ 0, 4096, 0 },
+		{ VIA_BAR_PREFETCH, 4096, 8 },
+		{ VIA_BAR_MEM64, 1ull << 33, 4 },
+		{ VIA_BAR_MEM64 | VIA_BAR_PREFETCH, 4096, 12 },
+		{ VIA_BAR_IO, 4096, UINT32_MAX },
+		{ VIA_BAR_UNMAPPABLE, 4096, UINT32_MAX },
+		{ VIA_BAR_PREFETCH, 1ull << 33, UINT32_MAX },
+		{ VIA_BAR_IO | VIA_BAR_MEM64, 4096, UINT32_MAX },
+	};
+
+	for (unsigned int n = 0; n < 8 + 32 + 3; n++) {
+		/* 9.3.3.12: 4 and 8 KiB, 64 and 256 KiB, 1 and 4 MiB. */
+		const uint32_t required = 0x553;
+		struct via_pci_cap cap = { .kind = VIA_CAP_SRIOV,
+					   .sriov = { .total = 1, .offset = 1, .stride = 1 } };
+		struct via_config_desc desc = { .express = { .present = true }, .caps = &cap,
+						.n_caps = 1 };
+		struct via_error err = { 0 };
+		struct via_config_dev dev;
+		struct via_regfile *regs;
+		bool good = true;
+		int r;
+
+		if (n < 8) {
+			cap.sriov.bars[0].size = bars[n].size;
+			cap.sriov.bars[0].flags = bars[n].flags;
+			good = bars[n].bar != UINT32_MAX;
+		} else if (n < 40) {
+			cap.sriov.page_sizes = required & ~(1u << (n - 8));
+			good = cap.sriov.page_sizes == required;
+		} else {
+			cap.sriov.page_sizes = n == 40 ? 0 : n == 41 ? required : UINT32_MAX;
+		}
+		r = via_regfile_new(&desc, NULL, &err, &regs);
+		if (r != (good ? 0 : -EINVAL))
+			fail_msg("row %u: %d", n, r);
+		if (r)
+			continue;
+		via_regfile_dev(regs, &dev);
+		assert_int_equal(at(&dev, 0x100 + PCI_SRIOV_PAGE_SIZES),
+				 cap.sriov.page_sizes ? cap.sriov.page_sizes : required);
+		if (n < 8)
+			assert_int_equal(at(&dev, 0x100 + PCI_SRIOV_BAR(0)), bars[n].bar);
+		via_regfile_free(regs);
+	}
+}
+
 static void test_mistakes(void **state)
 {
 	REFUSED(false, "capability 0 at 0x40: unknown kind 99", { .kind = 99, .offset = 0x40 });
@@ -407,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_register),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_sriov_bits),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_extended_list),
 		cmocka_unit_test(test_contents),

@@ -448,6 +448,21 @@ static void test_pointers(void **state)
 	assert_int_equal(header(l, 0x100), 0x18310003);
 	assert_int_equal(header(l, 0x180), 0x00110018);
 	test_free(l);
+	/* What relinks leaves the rest of the header, also of one that only the function's wish shows. */
+	l = fresh();
+	extended(l, 0x100, 0xffc9, 0x140);
+	l->image[0x102] |= 0x0f;
+	extended(l, 0x140, 0x1b, 0x180);
+	extended(l, 0x180, 0x18, 0);
+	{
+		uint16_t shown[VIA_CONFIG_DWORDS] = { [0x100 / 4] = 16 };
+
+		via_config_masks_build(&l->masks, l->image, 4096,
+				       &(struct via_config_policy){ .shown = shown });
+	}
+	assert_int_equal(l->masks.owner[0x100].tag, 0xffc9);
+	assert_int_equal(header(l, 0x100), 0x180fffc9);
+	test_free(l);
 	for (unsigned int bit = 0; bit < 16; bit++) {
 		l = fresh();
 		via_put_le16(l->image + 0x06, (uint16_t)(1u << bit));
@@ -490,8 +505,10 @@ static void test_visible(void **state)
 			fail_msg("capability %#x is %s", id, want ? "hidden" : "shown");
 		test_free(l);
 	}
-	for (unsigned int id = 0; id < 0x200; id++) {
+	/* All of the lower ids, and those with one higher bit. */
+	for (unsigned int n = 0; n < 0x200 + 8; n++) {
 		struct lists *l = fresh();
+		unsigned int id = n < 0x200 ? n : 0x0003u | 0x100u << (n - 0x200);
 		bool want = id < 256 && memchr(shown_extended, (int)id, sizeof(shown_extended));
 
 		extended(l, 0x100, 0x03, 0x200);

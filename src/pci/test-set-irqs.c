@@ -227,6 +227,7 @@ static void test_t83_power_and_empty_enable(void **state)
 	assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, VIA_IRQ_MSIX, 0, 0, NULL), -ERANGE);
 	via_irqs_set_power(rig->irqs, 3);
 	assert_int_equal(rig_arm(rig, VIA_IRQ_MSI, 0, 1), -EINVAL);
+	assert_int_equal(rig_set(rig, TRIGGER | EVENTFD, VIA_IRQ_MSI, 0, 1, &(int){ -1 }), -EINVAL);
 	assert_int_equal(rig_arm(rig, VIA_IRQ_INTX, 0, 1), 0);
 }
 

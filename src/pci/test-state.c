@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Config space and interrupts on their way to another host. */
+#include "pci/msix.h"
 #include "pci/test-config.h"
 
 /* Registers of the library's own: what is carried. */
@@ -191,6 +192,18 @@ static void held(void **state)
 	via_irqs_hold(other->irqs, false);
 	assert_int_equal(arm(other, VIA_IRQ_MSIX, 16), 0);
 	assert_int_equal(count(other, 3), 1);
+	/* The table, not connected: its entries' masks are one bit each. */
+	assert_int_equal(disarm(other, VIA_IRQ_MSIX), 0);
+	via_put_le32(bytes + 16 + 12, 0);
+	via_put_le32(bytes + 16 + 28, 1);
+	via_put_le32(bytes + 16 + 44, 0xfffffffe);
+	assert_int_equal(via_irqs_load(other->irqs, bytes), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(via_msix_table_read(other->irqs, 16 * i + 12, 4), i == 1);
+	via_msix_table_write(other->irqs, 12, 4, 1);
+	via_irqs_save(other->irqs, bytes);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(via_get_le32(bytes + 16 + 16 * i + 12), i < 2);
 	/* A reset forgets. */
 	via_irqs_hold(f->irqs, true);
 	via_irqs_trigger(f->irqs, 3);
