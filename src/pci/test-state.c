@@ -144,6 +144,9 @@ static void states_and_sizes(void **state)
 		b->hooks[0] = '\0';
 		assert_int_equal(via_config_load(b->config, awake), d == 1 || d == 2 ? -EINVAL : 0);
 		assert_int_equal(get(b, 1, PM + PCI_PM_CSR), d == 3 ? 0x0b : 0x08);
+		/* Nor if it claims to be awake. */
+		via_put_le64(awake, 0);
+		assert_int_equal(via_config_load(b->config, awake), d ? -EINVAL : 0);
 		/* As it says itself, not only by its registers. */
 		via_put_le64(awake, d ^ 3);
 		assert_int_equal(via_config_load(b->config, awake), -EINVAL);
