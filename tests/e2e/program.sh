@@ -14,6 +14,13 @@ same "edu-driver prints what it prints on a real kernel" "$EXPECTED" "${run[@]}"
 same "with --bars=io" "$EXPECTED" "${run[@]}" --bars=io -- "$EDU" $BDF
 same "with --bars=trap" "$EXPECTED" "${run[@]}" --bars=trap -- "$EDU" $BDF
 same "with --profile=linux" "$EXPECTED" "${run[@]}" --profile=linux -- "$EDU" $BDF
+# Of each call the bytes that go in and come out, recorded on a kernel.
+"${run[@]}" --profile=linux -- "$BUILD/tests/e2e/edu-driver-traced" $BDF >/dev/null 2>"$WORKDIR/trace" </dev/null
+if grep -v '^#' "$SOURCE/tests/e2e/edu-driver.trace" | diff -u - "$WORKDIR/trace" >"$WORKDIR/diff"; then
+	ok "T95: a client's calls are answered as by a kernel, byte for byte"
+else
+	not_ok "T95: a client's calls are answered as by a kernel, byte for byte" "$WORKDIR/diff"
+fi
 same "with --in-process" "$EXPECTED" "${run[@]}" --in-process -- "$EDU" $BDF
 same "through a shell script" "$EXPECTED" "${run[@]}" -- sh -c "exec $EDU $BDF"
 same "in a nested run" "$EXPECTED" "${run[@]}" -- "${run[@]}" -- "$EDU" $BDF
