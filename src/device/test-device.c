@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptions, life and work of a device. */
+#include "device/migration.h"
 #include "device/test-device.h"
 
 #include <sys/resource.h>
@@ -124,6 +125,33 @@ static void test_all_capabilities(void **state)
 		assert_int_equal(config_get(dev, 0x100), flags ? 0x1b : 0);
 		assert_int_equal(config_get(dev, 0x3c), 0x0100);
 		via_device_close(dev);
+		via_device_free(dev);
+	}
+}
+
+static void test_no_migration(void **state)
+{
+	struct via_device *dev = ((struct model *)*state)->dev;
+	struct via_migration_session *session;
+
+	assert_int_equal(via_device_migration_set(dev, VIA_STATE_STOP, &session), -ENOTTY);
+	assert_null(session);
+}
+
+/* Its BARs are memory of any kind. */
+static void test_vf_bars(void **state)
+{
+	static const unsigned int kinds[] = {0, VIA_BAR_PREFETCH, VIA_BAR_UNMAPPABLE};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct via_device_desc d = desc;
+		struct model *m = calloc(1, sizeof(*m));
+		struct via_device *dev;
+
+		d.flags = VIA_DEVICE_VF;
+		d.ident.interrupt_pin = 0;
+		d.bars[2] = (struct via_bar_desc){.size = 4096, .flags = kinds[i]};
+		assert_int_equal(via_device_new(&d, &ops, m, NULL, &dev), 0);
 		via_device_free(dev);
 	}
 }
@@ -321,7 +349,9 @@ int main(void)
 		cmocka_unit_test(test_bad_descriptions),
 		cmocka_unit_test(test_bar_flags),
 		cmocka_unit_test(test_all_capabilities),
+		cmocka_unit_test(test_vf_bars),
 		cmocka_unit_test(test_vf_is_not_gated),
+		WITH_DEVICE(test_no_migration),
 		cmocka_unit_test(test_open_close),
 		cmocka_unit_test(test_reset_drops_work),
 		cmocka_unit_test(test_out_of_descriptors),

@@ -564,6 +564,18 @@ static void test_vpd_address(void **state)
 }
 
 /* Enable follows what is armed, the count of vectors what was asked for; the rest stays. */
+/* A function with none answers nothing: the flag stays. */
+static void test_no_vpd(void **state)
+{
+	static const struct via_pci_cap none = { .kind = VIA_CAP_VPD };
+	struct via_config_desc desc = { .caps = &none, .n_caps = 1 };
+	struct fixture *f = start(&desc);
+
+	put(f, 2, 0x40 + PCI_VPD_ADDRESS, 4);
+	assert_int_equal(get(f, 2, 0x40 + PCI_VPD_ADDRESS), 4);
+	stop(f);
+}
+
 static void test_msi_control(void **state)
 {
 	for (int kind = 0; kind < 4; kind++) {
@@ -689,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_advanced_features),
 		cmocka_unit_test(test_left_advanced_features),
 		cmocka_unit_test(test_vpd_address),
+		cmocka_unit_test(test_no_vpd),
 		cmocka_unit_test(test_msi_control),
 		cmocka_unit_test(test_msi_mask_register),
 		cmocka_unit_test(test_emulated_msix),

@@ -107,7 +107,8 @@ static void test_every_register(void **state)
 		.ident = { .vendor = 0x1234, .device = 0x5678, .class_code = 0xabcdef,
 			   .revision = 0x42 },
 		.msi = { .vectors = 32 },
-		.bars = { { .size = 16, .flags = VIA_BAR_IO } },
+		.bars = { { .size = 16, .flags = VIA_BAR_IO },
+			  { .size = 4096, .flags = VIA_BAR_PREFETCH } },
 	};
 	struct via_config_desc integrated = {
 		.express = { .present = true, .integrated = true, .max_payload = 5 },
@@ -203,6 +204,7 @@ static void test_every_register(void **state)
 			"008 abcdef42 00000000 00000000 00000000 00000000\n"
 			"00c 00000000 0000ffff 00000000 00000000 00000000\n"
 			"010 00000001 00000000 00000000 00000000 00000000\n"
+			"014 00000008 00000000 00000000 00000000 00000000\n"
 			"034 00000040 00000000 00000000 00000000 00000000\n"
 			"040 000a0005 00000000 00000000 00000000 00000000\n");
 	check_registers(&integrated, 
@@ -226,9 +228,10 @@ static void test_limits(void **state)
 			{ .kind = VIA_CAP_VPD, .vpd = { vpd, sizeof(vpd), false } },
 			{ .kind = VIA_CAP_ACS, .acs = { (uint8_t)(1u << bit), bit == 5 ? 256 : 0 } },
 			{ .kind = VIA_CAP_ATS, .ats = { (uint8_t)(1u << bit), false } },
+			{ .kind = VIA_CAP_TPH, .tph = 1 },
 		};
 		struct via_config_desc desc = { .express = { .present = true }, .caps = caps,
-						.n_caps = 3 };
+						.n_caps = 4 };
 		struct via_config_dev dev;
 		struct via_regfile *regs = lay_out(&desc, &dev);
 		unsigned int ats = bit == 5 ? 0x130 : 0x110;
@@ -236,6 +239,7 @@ static void test_limits(void **state)
 		assert_int_equal(at(&dev, 0x104), 1u << bit);
 		assert_int_equal(at(&dev, ats) & 0xffff, 0x0f);
 		assert_int_equal(at(&dev, ats + 4), bit < 5 ? 1u << bit : 0);
+		assert_int_equal(at(&dev, ats + 0x10 + PCI_TPH_CAP), 0x203);
 		via_regfile_free(regs);
 	}
 }

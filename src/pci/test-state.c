@@ -151,6 +151,18 @@ static void states_and_sizes(void **state)
 		via_put_le64(awake, d ^ 3);
 		assert_int_equal(via_config_load(b->config, awake), -EINVAL);
 	}
+	/* The function mask that no program can set, from elsewhere: it masks, and goes again. */
+	via_put_le64(awake, 0);
+	awake[at] = 0x08;
+	for (int masked = 1; masked >= 0; masked--) {
+		awake[at + MSIX + PCI_MSIX_CONTROL + 1 - (PM + PCI_PM_CSR)] = (uint8_t)(masked << 6);
+		assert_int_equal(via_config_load(b->config, awake), 0);
+		put(b, 2, PCI_COMMAND, 6);
+		if (masked)
+			assert_int_equal(arm(b, VIA_IRQ_MSIX, 1), 0);
+		via_irqs_trigger(b->irqs, 0);
+		assert_int_equal(count(b, 0) != 0, !masked);
+	}
 	test_free(awake);
 	test_free(asleep);
 	stop(a);
