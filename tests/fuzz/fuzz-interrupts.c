@@ -120,8 +120,15 @@ static void step(struct state *s, struct fuzz_input *in)
 			write_table(s, in);
 		} else if (kind & 8) {
 			(void)via_device_reset(s->dev);
+		} else if (kind & 0x40) {
+			if (kind & 0x20)
+				(void)via_device_low_power_entry(s->dev, -1);
+			else
+				via_device_low_power_exit(s->dev);
 		} else {
 			via_device_close(s->dev);
+			/* MSI-X is the program's own in half of them. */
+			FUZZ_CHECK(via_device_emulate_msix(s->dev, kind & 0x10) == 0);
 			FUZZ_CHECK(via_device_open(s->dev) == 0);
 		}
 	}
@@ -136,6 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	for (int i = 0; i < EVENTS; i++)
 		FUZZ_CHECK((s.events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) >= 0);
+	FUZZ_CHECK(via_device_emulate_msix(s.dev, false) == 0);
 	FUZZ_CHECK(via_device_open(s.dev) == 0);
 	(void)via_device_region_write(s.dev, VIA_REGION_CONFIG, 4, &command, sizeof(command));
 	for (int i = 0; i < FUZZ_STEPS && in.left; i++)
