@@ -238,6 +238,7 @@ int via_device_new_on(const struct via_device_desc *desc, const struct via_devic
 		ret = via_error_set(err, -ENOMEM, "device %s: out of memory", desc->name);
 		goto fail;
 	}
+	dev->refs = 1;
 	dev->desc = desc;
 	dev->ops = ops;
 	dev->model = model;
@@ -267,6 +268,7 @@ void via_device_free(struct via_device *dev)
 	if (!dev)
 		return;
 	via_vfs_unlink(dev);
+	via_exports_close(dev);
 	if (dev->worker.running)
 		via_worker_stop(dev);
 	via_config_free(dev->config);
@@ -278,13 +280,26 @@ void via_device_free(struct via_device *dev)
 	via_bars_deinit(dev);
 	via_ioeventfds_deinit(dev);
 	via_worker_deinit(dev);
-	via_migration_deinit(dev);
+	via_migration_end(dev);
 	pthread_mutex_destroy(&dev->dma_lock);
 	free(dev->vfs);
 	pthread_rwlock_destroy(&dev->vf_lock);
 	via_power_deinit(dev);
 	pthread_mutex_destroy(&dev->model_lock);
 	pthread_mutex_destroy(&dev->open_lock);
+	via_device_let_go(dev);
+}
+
+void via_device_hold(struct via_device *dev)
+{
+	__atomic_fetch_add(&dev->refs, 1, __ATOMIC_RELAXED);
+}
+
+void via_device_let_go(struct via_device *dev)
+{
+	if (__atomic_sub_fetch(&dev->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	via_migration_deinit(dev);
 	pthread_rwlock_destroy(&dev->memory_lock);
 	free(dev);
 }

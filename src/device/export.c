@@ -12,7 +12,7 @@
 
 struct via_region_export {
 	/* Constant. */
-	struct via_device *dev;
+	struct via_device *dev; /* held */
 	struct via_bar *bar;
 	uint64_t size;
 	size_t n_ranges;
@@ -98,11 +98,13 @@ int via_region_export_new(struct via_device *dev, unsigned int region,
 		.dev = dev, .bar = bar, .size = size, .n_ranges = n_ranges};
 	memcpy(export->ranges, ranges, n_ranges * sizeof(*ranges));
 	ret = publish(export);
-	if (ret)
+	if (ret) {
 		free(export);
-	else
-		*ret_export = export;
-	return ret;
+		return ret;
+	}
+	via_device_hold(dev);
+	*ret_export = export;
+	return 0;
 }
 
 void via_region_export_free(struct via_region_export *export)
@@ -121,6 +123,7 @@ void via_region_export_free(struct via_region_export *export)
 	dev->n_export_ranges -= (unsigned int)export->n_ranges;
 	pthread_rwlock_unlock(&dev->memory_lock);
 	free(export);
+	via_device_let_go(dev);
 }
 
 /* Is all of the range bytes in shared memory? */

@@ -6,7 +6,7 @@
  * is engaged, they are revoked: the importer is told, and has let go of them
  * when its callback returns. After the last close of the device they stay revoked.
  *
- * An export does not keep the device open, and must be freed before the device.
+ * An export does not keep the device open, and may be freed after the device.
  */
 #ifndef VIA_DEVICE_EXPORT_H
 #define VIA_DEVICE_EXPORT_H

@@ -155,6 +155,7 @@ struct via_device {
 	pthread_rwlock_t memory_lock;
 	bool memory_on; /* memory_lock: the function answers memory accesses */
 	bool mapped;	/* memory_lock: so do mappings; memory_on and low power not engaged */
+	unsigned int refs; /* atomic: the owner, and each export and session, which may outlive it */
 	struct via_region_export *exports; /* memory_lock */
 	unsigned int n_exports, n_export_ranges; /* memory_lock */
 
@@ -176,6 +177,8 @@ void via_device_set_halted(struct via_device *dev, bool halted);
 
 /* migration.c */
 void via_migration_init(struct via_device *dev);
+/* The device goes away: what is left of a session knows that it is over. */
+void via_migration_end(struct via_device *dev);
 void via_migration_deinit(struct via_device *dev);
 /* Last close; the model has been reset. */
 void via_migration_close(struct via_device *dev);
@@ -227,6 +230,12 @@ void via_ioeventfds_run(struct via_device *dev);
 void via_ioeventfds_close(struct via_device *dev);
 
 /* export.c; memory_lock held for writing */
+/*
+ * For what may be left of a device that has been freed: it keeps the structure
+ * and its locks, nothing else.
+ */
+void via_device_hold(struct via_device *dev);
+void via_device_let_go(struct via_device *dev);
 void via_exports_revoke(struct via_device *dev);
 void via_exports_restore(struct via_device *dev);
 /* At last close, for ever. Takes memory_lock. */

@@ -24,7 +24,7 @@
 
 struct via_migration_session {
 	int refs;		/* atomic */
-	struct via_device *dev; /* lives as long as its files */
+	struct via_device *dev; /* held; constant */
 	bool saves;		/* constant */
 	/* Under the device's migration lock. */
 	bool over;
@@ -131,6 +131,7 @@ static int session_open(struct via_device *dev, bool saves)
 		free(session);
 		return ret;
 	}
+	via_device_hold(dev);
 	dev->migration.session = session;
 	return 0;
 }
@@ -159,8 +160,10 @@ struct via_migration_session *via_migration_session_get(struct via_migration_ses
 void via_migration_session_put(struct via_migration_session *session)
 {
 	/* The device's own reference has gone with the end of the session. */
-	if (session && !__atomic_sub_fetch(&session->refs, 1, __ATOMIC_ACQ_REL))
-		free(session);
+	if (!session || __atomic_sub_fetch(&session->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	via_device_let_go(session->dev);
+	free(session);
 }
 
 bool via_migration_session_saves(const struct via_migration_session *session)
@@ -219,9 +222,16 @@ void via_migration_init(struct via_device *dev)
 	dev->migration.state = VIA_STATE_RUNNING;
 }
 
+void via_migration_end(struct via_device *dev)
+{
+	pthread_mutex_lock(&dev->migration.lock);
+	session_end(dev);
+	__atomic_store_n(&dev->migration.was_reset, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&dev->migration.lock);
+}
+
 void via_migration_deinit(struct via_device *dev)
 {
-	session_end(dev);
 	pthread_mutex_destroy(&dev->migration.lock);
 }
 

@@ -4,7 +4,8 @@
  * them (pci-config.md 6.1). The answers are those of a Linux 7.2 whose vfio-pci
  * has an igb and its virtual functions.
  */
-#include "device/device.h"
+#include "device/export.h"
+#include "vfio/dma_buf.h"
 #include "vfio/test-caller.h"
 #include "vfio/vfio.h"
 
@@ -609,6 +610,40 @@ static void removal_waits(void **state)
 	assert_int_equal(close(event), 0);
 }
 
+/* What a program still holds of a function's memory does not keep it, nor miss it. */
+static void removal_with_a_dma_buf(void **state)
+{
+	struct {
+		struct via_vfio_device_feature header;
+		struct via_vfio_device_feature_dma_buf buf;
+		struct via_vfio_region_dma_range range;
+	} dma_buf = {
+		.header = {sizeof(dma_buf),
+			   VIA_VFIO_DEVICE_FEATURE_DMA_BUF | VIA_VFIO_DEVICE_FEATURE_GET},
+		.buf = {.open_flags = O_CLOEXEC, .nr_ranges = 1},
+		.range = {.length = 0x1000},
+	};
+	struct machine *m = *state;
+	struct via_file *file = NULL;
+	struct opened vf;
+	int fd;
+
+	assert_int_equal(once(m, "vfio/0", PF " vf_token=" T1), 0);
+	assert_int_equal(set(m, 1), 0);
+	vf = open_group(m, "vfio/2");
+	vf.device = get(m, vf.group, VF0 " vf_token=" T1);
+	assert_true(vf.device >= 0);
+	fd = (int)ioc(m, vf.device, VIA_VFIO_DEVICE_FEATURE, &dma_buf);
+	assert_true(fd >= 0);
+	shut(m, &vf);
+	assert_int_equal(set(m, 0), 0);
+	assert_int_equal(count(m), 2);
+	assert_int_equal(test_file_get(&m->tc.caller, fd, &file), 0);
+	assert_int_equal(via_region_export_attach(via_dma_buf_export(file), NULL), -ENODEV);
+	via_file_put(file);
+	assert_int_equal(test_close(&m->tc, fd), 0);
+}
+
 /* A writer that has been killed leaves the rest to whoever closes the function. */
 static void removal_without_a_writer(void **state)
 {
@@ -720,6 +755,7 @@ int main(void)
 		TEST(token_by_feature),
 		TEST(removal_waits),
 		TEST(removal_without_a_writer),
+		TEST(removal_with_a_dma_buf),
 		TEST(power_states),
 		TEST(hot_reset),
 	};
