@@ -840,6 +840,26 @@ static void log_quietly(void *cookie, enum via_log_level level, const char *text
 {
 }
 
+/* A descriptor may be closed after the device is gone. */
+static void session_outlives(void **test_state)
+{
+	for (int saves = 0; saves < 2; saves++) {
+		struct toy *t = make(&full_ops);
+		struct via_migration_session *session;
+		struct via_precopy_info info;
+		uint64_t mark;
+		uint8_t byte = 0;
+
+		assert_int_equal(go(t, saves ? VIA_STATE_STOP_COPY : VIA_STATE_RESUMING, &session),
+				 0);
+		discard(t);
+		assert_int_equal(via_migration_peek(session, &byte, 1, &mark), -ENODEV);
+		assert_int_equal(via_migration_write(session, &byte, 1), -ENODEV);
+		assert_int_equal(via_migration_precopy_info(session, &info), -EINVAL);
+		via_migration_session_put(session);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -848,6 +868,7 @@ int main(void)
 		cmocka_unit_test(test_t88_running_to_resuming),
 		cmocka_unit_test(resets),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(session_outlives),
 		cmocka_unit_test(quiet_and_frozen),
 		cmocka_unit_test(save_and_load),
 		cmocka_unit_test(low_power),
