@@ -587,6 +587,7 @@ static void removal_waits(void **state)
 	assert_int_equal(status.flags, VIA_VFIO_GROUP_FLAGS_VIABLE | VIA_VFIO_GROUP_FLAGS_CONTAINER_SET);
 	assert_int_equal(ioc(m, vf.group, VIA_VFIO_GROUP_UNSET_CONTAINER, NULL), -EBUSY);
 	assert_int_equal(once(m, "vfio/4", "0000:00:13.4 vf_token=" T1), 0);
+	assert_int_equal(once(m, "vfio/0", PF " vf_token=" T1), 0);
 	/* Who does not wait learns that it is under way. */
 	killed.ops = &dead;
 	assert_int_equal(via_vfio_set_numvfs(m->vfio, m->dev, 0, &killed), 0);

@@ -23,6 +23,8 @@ else
 fi
 same "with --in-process" "$EXPECTED" "${run[@]}" --in-process -- "$EDU" $BDF
 same "through a shell script" "$EXPECTED" "${run[@]}" -- sh -c "exec $EDU $BDF"
+same "a script that rebinds" "$EXPECTED" "${run[@]}" -- sh -c "cd /sys/bus/pci && echo vfio-pci >devices/$BDF/driver_override &&
+	echo $BDF >devices/$BDF/driver/unbind && echo $BDF >drivers_probe && exec $EDU $BDF"
 same "in a nested run" "$EXPECTED" "${run[@]}" -- "${run[@]}" -- "$EDU" $BDF
 
 if [ -n "${VIADUCT_SANITIZED:-}" ]; then
