@@ -55,6 +55,9 @@ static inline void sample_write(struct via_device *dev, void *model, unsigned in
 	__atomic_fetch_add(&s->writes, 1, __ATOMIC_SEQ_CST);
 }
 
+/* The device's thread may be at it. */
+#define seen(field) __atomic_load_n(&(field), __ATOMIC_SEQ_CST)
+
 static inline bool sample_doorbell(struct via_device *dev, void *model, unsigned int bar)
 {
 	struct sample *s = model;

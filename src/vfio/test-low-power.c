@@ -154,12 +154,12 @@ static void test_t86_ioeventfd_memory_off(void **state)
 	command(m, 0);
 	signal_event(fd, 1);
 	command(m, 2);
-	assert_int_equal(m->sample->writes, 0);
+	assert_int_equal(seen(m->sample->writes), 0);
 	signal_event(fd, 1);
 	command(m, 2);
-	assert_int_equal(m->sample->writes, 1);
-	assert_int_equal(m->sample->value, 0x1234);
-	assert_int_equal(m->sample->size, 2);
+	assert_int_equal(seen(m->sample->writes), 1);
+	assert_int_equal(seen(m->sample->value), 0x1234);
+	assert_int_equal(seen(m->sample->size), 2);
 	close(fd);
 }
 
