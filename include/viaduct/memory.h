@@ -27,6 +27,7 @@ extern "C" {
 
 struct via_space;
 struct via_store;
+struct via_lease_count;
 
 /**
  * struct via_backing - what lies behind a range of an address space
@@ -42,6 +43,20 @@ struct via_backing {
 };
 
 struct via_mm;
+
+/**
+ * struct via_page_identity - what makes two pages of 4 KiB the same one
+ * @space: device number of the file system, or the address of the struct via_mm
+ * @object: inode; 0: private
+ * @page: number in the file; for private memory the place, which changes for a
+ *        page that is held when the program moves it, and is never that of another
+ *        page at the same time
+ */
+struct via_page_identity {
+	uint64_t space;
+	uint64_t object;
+	uint64_t page;
+};
 
 /**
  * struct via_mm_ops - how to reach the address space of a program
@@ -74,6 +89,13 @@ struct via_mm_ops {
 	int (*hold)(struct via_mm *mm, uint64_t addr, uint64_t len, uint64_t *ret_addr);
 	/** @release: of what @hold returned, with the same length */
 	void (*release)(struct via_mm *mm, uint64_t addr, uint64_t len);
+	/**
+	 * @identity: optional: the page at @addr (in the program, or from @hold).
+	 * The pages after it, up to *@ret_len bytes from @addr (<= @len), have the numbers
+	 * that follow. 0, -EFAULT, -ESRCH
+	 */
+	int (*identity)(struct via_mm *mm, uint64_t addr, uint64_t len,
+			struct via_page_identity *ret_identity, uint64_t *ret_len);
 };
 
 /**
@@ -84,6 +106,9 @@ struct via_mm_ops {
  * @locked_pages: pages charged by DMA mappings, 4 KiB units; atomic; the ledger's
  * @memlock_limit: bytes; RLIMIT_MEMLOCK sampled when the program last called; atomic
  * @cap_ipc_lock: the program may exceed the limit; atomic
+ * @uid: constant once it is in use; whose account pays where users pay
+ * @memlock_warned: it has been told that it exceeds the limit; atomic
+ * @pinned_pages: pages that page stores pin, 4 KiB units; atomic; the ledger's
  */
 struct via_mm {
 	const struct via_mm_ops *ops;
@@ -92,6 +117,9 @@ struct via_mm {
 	uint64_t locked_pages;
 	uint64_t memlock_limit;
 	bool cap_ipc_lock;
+	bool memlock_warned;
+	uid_t uid;
+	uint64_t pinned_pages;
 };
 
 VIA_PUBLIC struct via_mm *via_mm_get(struct via_mm *mm);
@@ -166,6 +194,7 @@ VIA_PUBLIC int via_store_writev(const struct via_store_run *runs, size_t n_runs,
  * @ptr: host address
  * @len: bytes usable from @ptr, may be shorter than asked
  * @store: what it keeps alive
+ * @count: the lender's count of what is out, or NULL
  *
  * Raw access through @ptr is not protected against a file that is truncated
  * meanwhile, except for library-made memfds; prefer copies for short data.
@@ -174,6 +203,7 @@ struct via_lease {
 	void *ptr;
 	uint64_t len;
 	struct via_store *store;
+	struct via_lease_count *count;
 };
 
 /**

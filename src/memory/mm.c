@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
@@ -132,6 +134,39 @@ static int self_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned
 	return 0;
 }
 
+/* Private pages are told apart by their address: nobody tells us of those that are replaced. */
+static int self_identity(struct via_mm *mm, uint64_t addr, uint64_t len,
+			 struct via_page_identity *ret_identity, uint64_t *ret_len)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[PATH_MAX + 128];
+	int rc = -EFAULT;
+
+	if (!maps)
+		return -EFAULT;
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long long from, to, offset, inode;
+		unsigned int dev_major, dev_minor;
+		char shared;
+
+		if (sscanf(line, "%llx-%llx %*c%*c%*c%c %llx %x:%x %llu", &from, &to, &shared,
+			   &offset, &dev_major, &dev_minor, &inode) != 7 || to <= addr)
+			continue;
+		if (from > addr)
+			break;
+		*ret_identity = (struct via_page_identity){ (uintptr_t)mm, 0, addr / 4096 };
+		if (shared == 's' && inode)
+			*ret_identity = (struct via_page_identity){ makedev(dev_major, dev_minor),
+								    inode,
+								    (offset + (addr - from)) / 4096 };
+		*ret_len = to - addr < len ? to - addr : len;
+		rc = 0;
+		break;
+	}
+	(void)fclose(maps);
+	return rc;
+}
+
 static void self_free(struct via_mm *mm)
 {
 	/* Static, and via_mm_self()'s own reference is never put. */
@@ -143,11 +178,20 @@ static const struct via_mm_ops self_ops = {
 	.probe = self_probe,
 	.backing = self_backing,
 	.free = self_free,
+	.identity = self_identity,
 };
+
+static struct via_mm self = { .ops = &self_ops, .refs = 1, .memlock_limit = UINT64_MAX };
+
+static void self_init(void)
+{
+	self.uid = getuid();
+}
 
 struct via_mm *via_mm_self(void)
 {
-	static struct via_mm self = { .ops = &self_ops, .refs = 1, .memlock_limit = UINT64_MAX };
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+	(void)pthread_once(&once, self_init);
 	return via_mm_get(&self);
 }

@@ -271,13 +271,53 @@ int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len, unsi
 	return 0;
 }
 
+/* Counts of leases --------------------------------------------------------- */
+
+struct via_lease_count *via_lease_count_new(void)
+{
+	struct via_lease_count *count = calloc(1, sizeof(*count));
+
+	if (count)
+		count->refs = 1;
+	return count;
+}
+
+struct via_lease_count *via_lease_count_get(struct via_lease_count *count)
+{
+	__atomic_add_fetch(&count->refs, 1, __ATOMIC_RELAXED);
+	return count;
+}
+
+void via_lease_count_put(struct via_lease_count *count)
+{
+	if (count && !__atomic_sub_fetch(&count->refs, 1, __ATOMIC_ACQ_REL))
+		free(count);
+}
+
+void via_lease_count_add(struct via_lease_count *count, struct via_lease *lease)
+{
+	lease->count = via_lease_count_get(count);
+	__atomic_add_fetch(&count->out, 1, __ATOMIC_RELAXED);
+}
+
+static void count_returned(struct via_lease_count *count)
+{
+	/* What was done through the pointer is seen by who has waited. */
+	if (!__atomic_sub_fetch(&count->out, 1, __ATOMIC_ACQ_REL))
+		(void)syscall(SYS_futex, &count->out, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	via_lease_count_put(count);
+}
+
 void via_lease_put(struct via_lease *lease)
 {
 	struct via_store *store = lease->store;
+	struct via_lease_count *count = lease->count;
 
 	if (!store)
 		return;
 	*lease = (struct via_lease){ 0 };
+	if (count)
+		count_returned(count);
 	/* The waiter announces itself before it looks at leases: one of us sees the other. */
 	if (!__atomic_sub_fetch(&store->leases, 1, __ATOMIC_SEQ_CST) &&
 	    __atomic_load_n(&store->waiters, __ATOMIC_SEQ_CST))
@@ -293,28 +333,37 @@ static int64_t now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-int via_store_wait(struct via_store *store, unsigned int timeout_ms)
+/* Until *word is 0, or time is up. */
+static int wait_for_zero(uint32_t *word, unsigned int timeout_ms)
 {
-	int64_t deadline;
-	int rc = 0;
+	int64_t deadline = now_ns() + (int64_t)timeout_ms * 1000000;
 
-	if (!__atomic_load_n(&store->leases, __ATOMIC_ACQUIRE))
-		return 0;
-	deadline = now_ns() + (int64_t)timeout_ms * 1000000;
-	__atomic_add_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
 	for (;;) {
-		uint32_t leases = __atomic_load_n(&store->leases, __ATOMIC_SEQ_CST);
+		uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
 		int64_t left = deadline - now_ns();
 		struct timespec ts = { left / 1000000000, left % 1000000000 };
 
-		if (!leases)
-			break;
-		if (left <= 0) {
-			rc = -ETIMEDOUT;
-			break;
-		}
-		(void)syscall(SYS_futex, &store->leases, FUTEX_WAIT_PRIVATE, leases, &ts, NULL, 0);
+		if (!value)
+			return 0;
+		if (left <= 0)
+			return -ETIMEDOUT;
+		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &ts, NULL, 0);
 	}
+}
+
+int via_lease_count_wait(struct via_lease_count *count, unsigned int timeout_ms)
+{
+	return wait_for_zero(&count->out, timeout_ms);
+}
+
+int via_store_wait(struct via_store *store, unsigned int timeout_ms)
+{
+	int rc;
+
+	if (!__atomic_load_n(&store->leases, __ATOMIC_ACQUIRE))
+		return 0;
+	__atomic_add_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
+	rc = wait_for_zero(&store->leases, timeout_ms);
 	__atomic_sub_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
 	return rc;
 }

@@ -48,6 +48,23 @@ bool via_store_pinned(const struct via_store *store);
 int via_store_wait(struct via_store *store, unsigned int timeout_ms);
 
 /*
+ * How many leases of some kind one lender has out: what it gives is added, and
+ * goes by itself when it is put. A count lives as long as somebody refers to it.
+ */
+struct via_lease_count {
+	int refs;     /* atomic */
+	uint32_t out; /* atomic, and a futex for via_lease_count_wait() */
+};
+
+/* NULL: no memory. */
+struct via_lease_count *via_lease_count_new(void);
+struct via_lease_count *via_lease_count_get(struct via_lease_count *count);
+void via_lease_count_put(struct via_lease_count *count); /* NULL allowed */
+void via_lease_count_add(struct via_lease_count *count, struct via_lease *lease);
+/* Wait until none is out, at most timeout_ms. 0 or -ETIMEDOUT. */
+int via_lease_count_wait(struct via_lease_count *count, unsigned int timeout_ms);
+
+/*
  * A store at addr without looking at the pages there: what is not there is
  * found by the first copy. Else as via_store_new().
  */
