@@ -6,6 +6,13 @@
  * reaches memory only through its struct via_dma, which is attached to one
  * IOAS. Translation takes no lock. via_ioas_unmap() returns when no access to
  * the removed range runs any more.
+ *
+ * What a VMM does with it: via_ioas_new(), one for each address space that its
+ * guest's devices may have; via_ioas_map() for guest memory, or for what a guest
+ * maps in a virtual IOMMU; via_dma_new() and via_dma_attach() for a device, which
+ * then uses via_dma_read(), via_dma_write() or, for pointers, via_dma_lease();
+ * via_ioas_track_dirty() and via_ioas_get_dirty() while the guest is moved to
+ * another host. examples/ioas.c does all of it.
  */
 #ifndef VIADUCT_IOMMU_H
 #define VIADUCT_IOMMU_H
@@ -77,6 +84,33 @@ VIA_PUBLIC int via_ioas_map(struct via_ioas *ioas, via_iova_t iova, struct via_s
 VIA_PUBLIC int via_ioas_unmap(struct via_ioas *ioas, via_iova_t iova, via_iova_t last,
 			      uint64_t *ret_unmapped);
 
+/**
+ * via_ioas_track_dirty() - begin or end to record what devices write
+ * @ioas: any thread
+ * @on: true forgets what was written before, also when it is on already
+ *
+ * Concerns the devices that via_dma_attach() has attached. Returns when every
+ * write that ends afterwards is recorded. While it is on, via_dma_lease() gives
+ * no pointers to write through; those that are out are waited for.
+ * Return: 0 or -ENOMEM.
+ */
+VIA_PUBLIC int via_ioas_track_dirty(struct via_ioas *ioas, bool on);
+
+/**
+ * via_ioas_get_dirty() - take what devices have written
+ * @iova: a multiple of @granule
+ * @last: the last byte of a granule
+ * @granule: bytes for one bit, a power of two; at least the smallest page of the IOAS
+ * @bitmap: words for (@last - @iova + 1) / @granule bits; bit i % 64 of word i / 64
+ *          is set for granule i if a byte of it was written. No bit is cleared
+ *
+ * What is reported is clean afterwards: copy the memory then, a later write is
+ * reported by a later call. What is unmapped is forgotten.
+ * Return: 0; -EINVAL also when nothing has ever been recorded.
+ */
+VIA_PUBLIC int via_ioas_get_dirty(struct via_ioas *ioas, via_iova_t iova, via_iova_t last,
+				  uint64_t granule, uint64_t *bitmap);
+
 struct via_dma;
 
 /** enum via_dma_fault - why a device access was refused */
@@ -85,6 +119,7 @@ enum via_dma_fault {
 	VIA_DMA_UNMAPPED,
 	VIA_DMA_PROTECTION,
 	VIA_DMA_MEMORY, /* mapped, but the page behind it is gone */
+	VIA_DMA_SUSPENDED, /* its address did not come back in time (VFIO_DMA_UNMAP_FLAG_VADDR) */
 	VIA_DMA_BUS_MASTER, /* the function's Bus Master Enable is 0 */
 };
 
@@ -116,8 +151,10 @@ VIA_PUBLIC void via_dma_enable(struct via_dma *dma, bool on);
  * @buf: destination
  * @len: bytes
  *
- * Any thread, no lock. Return: 0; -EFAULT (counted and logged as a fault; the
- * buffer is then filled with zeros, as an aborted read returns nothing).
+ * Any thread, no lock. Where another device's registers are mapped, the write is
+ * posted, and the read waits for the device, with a bound. Return: 0; -EFAULT (counted
+ * and logged as a fault; the buffer is then filled with zeros, as an aborted read
+ * returns nothing).
  */
 VIA_PUBLIC int via_dma_read(struct via_dma *dma, via_iova_t iova, void *buf, size_t len);
 VIA_PUBLIC int via_dma_write(struct via_dma *dma, via_iova_t iova, const void *buf, size_t len);

@@ -4,14 +4,18 @@
 
 #include "base/epoch.h"
 #include "base/log.h"
+#include "iommu/check.h"
 #include "iommu/dma_log.h"
-#include "iommu/ioas.h"
+#include "iommu/ioas-private.h"
+#include "iommu/suspend.h"
 #include "memory/guard.h"
+#include "memory/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define CACHE_BITS 6
@@ -26,18 +30,21 @@
 #define FAULT_LOG_SECONDS 5
 
 /*
- * One cached translation. Threads of one device share it: a sequence number,
- * odd while somebody writes, tells a torn read. The area is only looked into
- * when the generation is current, that is: while it is mapped.
+ * One cached translation, for one cache line. Threads of one device share it: a
+ * sequence number, odd while somebody writes, tells a torn read. It is good
+ * as long as the generation is current, that is: while it is mapped.
  */
 struct cached {
-	uint64_t seq;		    /* atomic */
-	uint64_t generation;	    /* atomic */
-	struct via_ioas_area *area; /* atomic */
+	_Alignas(64) uint64_t seq;  /* atomic, like all that follows */
+	uint64_t generation;
+	via_iova_t first, last;
+	uint8_t *host;
+	uintptr_t area; /* its lowest bits are prot */
 };
+#define CACHED_PROT ((uintptr_t)(VIA_PROT_READ | VIA_PROT_WRITE))
 
 struct via_dma {
-	struct via_ioas *ioas; /* atomic: read in a section; a reference */
+	struct via_domain *target; /* atomic: read in a section; there is a reference to its IOAS */
 	bool enabled;	       /* atomic */
 	struct via_dma_log *log; /* atomic: read in a section; a reference. NULL: not logged */
 	struct cached cache[1 << CACHE_BITS];
@@ -46,18 +53,27 @@ struct via_dma {
 	uint32_t log_count;	    /* atomic: faults in it */
 	pthread_mutex_t attach_lock;
 	struct via_ioas_user user; /* of the attached IOAS */
+	struct via_bell bell;	   /* where accesses to what is parked wait */
+	uint32_t stops;		   /* atomic: how often accesses that wait have been told not to */
 	void (*cancel)(void *cookie); /* constant while attached, like cookie */
 	void *cookie;
+	struct via_check *check; /* constant while attached; NULL: nobody listens */
+	struct via_lease_count *writes; /* leases for writing that are out */
 	char *name;
 };
 
 int via_dma_new(const char *name, struct via_dma **ret_dma)
 {
-	struct via_dma *dma = calloc(1, sizeof(*dma));
+	struct via_dma *dma = aligned_alloc(_Alignof(struct via_dma), sizeof(*dma));
 
-	if (dma)
-		dma->name = strdup(name);
-	if (!dma || !dma->name) {
+	if (!dma)
+		return -ENOMEM;
+	memset(dma, 0, sizeof(*dma));
+	dma->name = strdup(name);
+	dma->writes = via_lease_count_new();
+	if (!dma->name || !dma->writes) {
+		via_lease_count_put(dma->writes);
+		free(dma->name);
 		free(dma);
 		return -ENOMEM;
 	}
@@ -72,15 +88,32 @@ void via_dma_free(struct via_dma *dma)
 		return;
 	(void)via_dma_attach(dma, NULL);
 	via_dma_log_put(dma->log);
+	via_lease_count_put(dma->writes);
 	pthread_mutex_destroy(&dma->attach_lock);
 	free(dma->name);
 	free(dma);
+}
+
+/* Accesses that wait now fail. */
+static void stop_waiting(struct via_dma *dma)
+{
+	__atomic_add_fetch(&dma->stops, 1, __ATOMIC_RELEASE);
+	via_bell_ring(&dma->bell);
+}
+
+static void user_unparked(struct via_ioas_user *user)
+{
+	struct via_dma *dma = (void *)((char *)user - offsetof(struct via_dma, user));
+
+	via_bell_ring(&dma->bell);
 }
 
 static void user_cancel(struct via_ioas_user *user)
 {
 	struct via_dma *dma = (void *)((char *)user - offsetof(struct via_dma, user));
 
+	/* Who waits may have the leases. */
+	stop_waiting(dma);
 	if (dma->cancel)
 		dma->cancel(dma->cookie);
 }
@@ -91,35 +124,55 @@ void via_dma_set_cancel(struct via_dma *dma, void (*cancel)(void *cookie), void 
 	dma->cookie = cookie;
 }
 
-int via_dma_attach(struct via_dma *dma, struct via_ioas *ioas)
+int via_dma_attach_domain(struct via_dma *dma, struct via_domain *domain)
 {
-	struct via_ioas *old;
+	struct via_domain *old;
+	struct via_ioas *left = NULL;
 
 	if (via_epoch_inside())
 		return -EDEADLK;
 	pthread_mutex_lock(&dma->attach_lock);
-	old = __atomic_load_n(&dma->ioas, __ATOMIC_RELAXED);
-	if (old == ioas) {
+	old = __atomic_load_n(&dma->target, __ATOMIC_RELAXED);
+	if (old == domain) {
 		pthread_mutex_unlock(&dma->attach_lock);
 		return 0;
 	}
-	__atomic_store_n(&dma->ioas, ioas ? via_ioas_get(ioas) : NULL, __ATOMIC_RELEASE);
+	if (domain)
+		(void)via_ioas_get(domain->ioas);
+	__atomic_store_n(&dma->target, domain, __ATOMIC_RELEASE);
+	/* Who waits finds the new one, before the grace period that may depend on it. */
+	via_bell_ring(&dma->bell);
 	if (old) {
+		left = old->ioas;
+		/* Nobody looks at the old one any more, which may be freed then. */
 		(void)via_epoch_synchronize();
-		via_ioas_user_remove(old, &dma->user);
+		via_ioas_user_remove(left, &dma->user);
 	}
-	if (ioas) {
+	if (domain) {
 		dma->user.cancel = user_cancel;
-		via_ioas_user_add(ioas, &dma->user);
+		dma->user.unparked = user_unparked;
+		dma->user.domain = domain;
+		dma->user.writes = dma->writes;
+		via_ioas_user_add(domain->ioas, &dma->user);
+		/* What was parked when an access found it there may be back by now. */
+		via_bell_ring(&dma->bell);
 	}
 	pthread_mutex_unlock(&dma->attach_lock);
-	via_ioas_put(old);
+	via_ioas_put(left);
 	return 0;
+}
+
+int via_dma_attach(struct via_dma *dma, struct via_ioas *ioas)
+{
+	return via_dma_attach_domain(dma, ioas ? &ioas->own : NULL);
 }
 
 void via_dma_enable(struct via_dma *dma, bool on)
 {
 	__atomic_store_n(&dma->enabled, on, __ATOMIC_RELEASE);
+	/* It may be switched on again before they look. */
+	if (!on)
+		stop_waiting(dma);
 }
 
 int via_dma_log_start(struct via_dma *dma, struct via_dma_log *log)
@@ -163,12 +216,15 @@ struct via_dma_log *via_dma_log_of(struct via_dma *dma)
 }
 
 /* The device has written, or may have. In the section of the write. */
-static inline void mark_written(struct via_dma *dma, via_iova_t iova, uint64_t len)
+static inline void mark_written(struct via_dma *dma, struct via_domain *target, via_iova_t iova,
+				uint64_t len)
 {
 	struct via_dma_log *log = __atomic_load_n(&dma->log, __ATOMIC_ACQUIRE);
 
 	if (__builtin_expect(log != NULL, 0))
 		via_dma_log_mark(log, iova, len);
+	if (__builtin_expect(__atomic_load_n(&target->tracks, __ATOMIC_ACQUIRE), 0))
+		via_domain_written(target, iova, len);
 }
 
 static struct cached *cache_slot(struct via_dma *dma, via_iova_t iova)
@@ -176,7 +232,7 @@ static struct cached *cache_slot(struct via_dma *dma, via_iova_t iova)
 	return &dma->cache[((iova >> 12) * 0x9e3779b97f4a7c15u) >> (64 - CACHE_BITS)];
 }
 
-static void cache_fill(struct cached *slot, uint64_t generation, struct via_ioas_area *area)
+static void cache_fill(struct cached *slot, uint64_t generation, const struct via_translation *t)
 {
 	uint64_t seq = __atomic_load_n(&slot->seq, __ATOMIC_RELAXED);
 
@@ -184,28 +240,53 @@ static void cache_fill(struct cached *slot, uint64_t generation, struct via_ioas
 						      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return;
 	__atomic_store_n(&slot->generation, generation, __ATOMIC_RELEASE);
-	__atomic_store_n(&slot->area, area, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->first, t->first, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->last, t->last, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->host, t->host, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->area, (uintptr_t)t->area | t->prot, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
-/* The area that holds iova, or NULL. Inside a section. */
-static const struct via_ioas_area *translate(struct via_dma *dma, struct via_ioas *ioas,
-					     via_iova_t iova)
+static __attribute__((noinline)) struct via_translation
+translate_slowly(struct via_ioas *ioas, via_iova_t iova, struct cached *slot, uint64_t generation)
+{
+	struct via_translation t = via_index_translate(&ioas->index, iova);
+
+	if (t.area)
+		cache_fill(slot, generation, &t);
+	return t;
+}
+
+/* What holds iova. Inside a section. */
+static inline struct via_translation translate(struct via_dma *dma, struct via_ioas *ioas,
+					       via_iova_t iova)
 {
 	struct cached *slot = cache_slot(dma, iova);
-	uint64_t current = via_ioas_generation(ioas);
+	uint64_t current = __atomic_load_n(&ioas->generation, __ATOMIC_ACQUIRE);
 	uint64_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
 	uint64_t generation = __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
-	struct via_ioas_area *area = __atomic_load_n(&slot->area, __ATOMIC_ACQUIRE);
+	uintptr_t area = __atomic_load_n(&slot->area, __ATOMIC_ACQUIRE);
+	struct via_translation t = {
+		.area = (struct via_ioas_area *)(area & ~CACHED_PROT),
+		.first = __atomic_load_n(&slot->first, __ATOMIC_ACQUIRE),
+		.last = __atomic_load_n(&slot->last, __ATOMIC_ACQUIRE),
+		.prot = (unsigned int)(area & CACHED_PROT),
+		.host = __atomic_load_n(&slot->host, __ATOMIC_ACQUIRE),
+	};
 
-	if (generation == current && !(seq & 1) &&
-	    __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq && iova >= area->first &&
-	    iova <= area->last)
-		return area;
-	area = via_ioas_lookup(ioas, iova);
-	if (area)
-		cache_fill(slot, current, area);
-	return area;
+	if (__builtin_expect(generation == current && !(seq & 1) &&
+			     __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq &&
+			     iova >= t.first && iova <= t.last, 1))
+		return t;
+	return translate_slowly(ioas, iova, slot, current);
+}
+
+/* Where its memory is, if it is one piece; what the index does not tell the area may know. */
+static inline uint8_t *host_of(const struct via_translation *t)
+{
+	if (__builtin_expect(t->host != NULL, 1))
+		return t->host;
+	return t->area ? __atomic_load_n(&t->area->host, __ATOMIC_ACQUIRE) : NULL;
 }
 
 static const char *const fault_text[] = {
@@ -213,12 +294,37 @@ static const char *const fault_text[] = {
 	[VIA_DMA_UNMAPPED] = "nothing is mapped there",
 	[VIA_DMA_PROTECTION] = "the mapping does not allow it",
 	[VIA_DMA_MEMORY] = "the memory behind the mapping is gone",
+	[VIA_DMA_SUSPENDED] = "the memory's address is suspended",
 	[VIA_DMA_BUS_MASTER] = "Bus Master Enable is off",
 };
 
-/* Count, and log unless there have been many of late. Outside of sections. */
-static int fault(struct via_dma *dma, enum via_dma_fault why, via_iova_t iova, uint64_t len,
-		 bool write)
+void via_dma_set_check(struct via_dma *dma, struct via_check *check)
+{
+	dma->check = check;
+}
+
+/* The checker hears of it: where in the access it was, and what the device is attached to now. */
+static void tell_check(struct via_dma *dma, enum via_dma_fault why, const struct via_dma_seg *seg,
+		       uint64_t done, bool write)
+{
+	const struct via_domain *target;
+	struct via_ioas *ioas;
+
+	pthread_mutex_lock(&dma->attach_lock);
+	target = __atomic_load_n(&dma->target, __ATOMIC_RELAXED);
+	ioas = target ? via_ioas_get(via_domain_ioas(target)) : NULL;
+	pthread_mutex_unlock(&dma->attach_lock);
+	via_check_fault(dma->check, ioas, dma->name, why, seg->iova, seg->len, write,
+			seg->iova + done);
+	via_ioas_put(ioas);
+}
+
+/*
+ * The piece of seg behind its first done bytes was refused: count, and log unless
+ * there have been many of late. Outside of sections.
+ */
+static int fault(struct via_dma *dma, enum via_dma_fault why, const struct via_dma_seg *seg,
+		 uint64_t done, bool write)
 {
 	struct timespec ts;
 	uint64_t now, window;
@@ -233,8 +339,10 @@ static int fault(struct via_dma *dma, enum via_dma_fault why, via_iova_t iova, u
 	}
 	if (__atomic_fetch_add(&dma->log_count, 1, __ATOMIC_RELAXED) < FAULT_LOG_MAX)
 		via_log(VIA_LOG_WARNING, "%s: DMA %s of 0x%" PRIx64 " bytes at iova 0x%" PRIx64
-			" refused: %s", dma->name, write ? "write" : "read", len, iova,
-			fault_text[why]);
+			" refused: %s", dma->name, write ? "write" : "read", seg->len - done,
+			seg->iova + done, fault_text[why]);
+	if (dma->check)
+		tell_check(dma, why, seg, done, write);
 	return why == VIA_DMA_BUS_MASTER ? -EPERM : -EFAULT;
 }
 
@@ -249,7 +357,8 @@ static void account(struct via_dma *dma, uint64_t bytes, bool write)
 struct walk {
 	const struct via_dma_seg *segs;
 	size_t n_segs;
-	uint64_t done; /* bytes of segs[0] that are behind us */
+	uint64_t done;	/* bytes of segs[0] that are behind us */
+	uint64_t until; /* when VIA_DMA_SUSPENDED is final */
 };
 
 static void walk_skip(struct walk *walk)
@@ -261,96 +370,186 @@ static void walk_skip(struct walk *walk)
 	}
 }
 
-/* The IOAS, if the device may access memory now. Inside a section. */
-static struct via_ioas *attached(struct via_dma *dma, enum via_dma_fault *why)
+/* What it is attached to, if the device may access memory now. Inside a section. */
+static struct via_domain *attached(struct via_dma *dma, enum via_dma_fault *why)
 {
-	struct via_ioas *ioas = __atomic_load_n(&dma->ioas, __ATOMIC_ACQUIRE);
+	struct via_domain *target = __atomic_load_n(&dma->target, __ATOMIC_ACQUIRE);
 
 	*why = VIA_DMA_NOT_ATTACHED;
 	if (!__atomic_load_n(&dma->enabled, __ATOMIC_ACQUIRE)) {
 		*why = VIA_DMA_BUS_MASTER;
 		return NULL;
 	}
-	return ioas;
+	return target;
+}
+
+static uint32_t stops_of(const struct via_dma *dma)
+{
+	return __atomic_load_n(&dma->stops, __ATOMIC_ACQUIRE);
 }
 
 /*
- * The next piece of the walk that lies in one area, at most max bytes. NULL
+ * An access has come to parked memory: should it try again? stops and rings are from
+ * before it looked. Outside of sections, unless the caller of the device is in one.
+ */
+static bool wait_unparked(struct via_dma *dma, uint32_t stops, uint32_t rings, uint64_t until)
+{
+	return !via_epoch_inside() && stops_of(dma) == stops &&
+	       via_bell_wait(&dma->bell, rings, until) && stops_of(dma) == stops;
+}
+
+/* What lies behind a piece of a walk. Valid inside the section. */
+struct reach {
+	const struct via_ioas_area *area;
+	uint64_t at;		   /* of its first byte in the area */
+	struct via_store_run run; /* store NULL: registers of a region */
+};
+
+/*
+ * The next piece of the walk that lies in one store, at most max bytes. False
  * with a reason when it may not be accessed. Inside a section.
  */
-static const struct via_ioas_area *walk_next(struct via_dma *dma, struct via_ioas *ioas,
-					     struct walk *walk, unsigned int prot, uint64_t max,
-					     struct via_store_run *ret_run, enum via_dma_fault *why)
+static bool walk_next(struct via_dma *dma, struct via_ioas *ioas, struct walk *walk,
+		      unsigned int prot, uint64_t max, struct reach *ret_reach,
+		      enum via_dma_fault *why)
 {
 	uint64_t left = walk->segs->len - walk->done;
 	const struct via_ioas_area *area;
+	const struct via_area_fill *fill;
+	const struct via_piece *piece;
+	uint64_t at;
 	via_iova_t iova;
 
 	*why = VIA_DMA_UNMAPPED;
 	if (__builtin_add_overflow(walk->segs->iova, walk->done, &iova))
-		return NULL;
-	area = translate(dma, ioas, iova);
-	if (!area)
-		return NULL;
+		return false;
+	area = translate(dma, ioas, iova).area;
+	fill = area ? __atomic_load_n(&area->fill, __ATOMIC_ACQUIRE) : NULL;
+	if (area && !fill && __atomic_load_n(&area->parked, __ATOMIC_ACQUIRE)) {
+		walk->until = area->parked_until;
+		*why = VIA_DMA_SUSPENDED;
+	}
+	if (!fill)
+		return false;
 	*why = VIA_DMA_PROTECTION;
 	if (prot & ~area->prot)
-		return NULL;
+		return false;
+	at = iova - area->first;
+	piece = via_area_piece(fill, at);
 	if (left > max)
 		left = max;
-	if (left - 1 > area->last - iova)
-		left = area->last - iova + 1;
-	*ret_run = (struct via_store_run){ area->store, iova - area->first, left };
+	if (left > piece->len - (at - piece->offset))
+		left = piece->len - (at - piece->offset);
+	*ret_reach = (struct reach){
+		.area = area,
+		.at = at,
+		.run = { piece->store, piece->store_offset + (at - piece->offset), left },
+	};
 	walk->done += left;
 	walk_skip(walk);
-	return area;
+	return true;
 }
 
-/* As much as one section may do; *buf moves on. 0 or -1 with a reason. */
-static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, bool write,
-			enum via_dma_fault *why)
-{
+/* Registers that an access has come to: it goes on outside of the section. */
+struct registers {
+	struct via_pages *pages; /* an access to them has begun; NULL: there are none */
+	uint64_t offset, len;
+};
+
+/* The pieces of one section. */
+struct batch {
+	size_t n;
+	uint64_t bytes;
 	struct via_store_run runs[SECTION_RUNS];
 	via_iova_t iovas[SECTION_RUNS];
-	struct via_ioas *ioas = attached(dma, why);
-	uint64_t limit = SECTION_BATCH, bytes = 0;
+	const struct via_ioas_area *areas[SECTION_RUNS];
+};
+
+/* As much as one section may do. False with a reason. */
+static bool collect(struct via_dma *dma, struct via_domain *target, struct walk *walk, bool write,
+		    struct batch *batch, struct registers *registers, enum via_dma_fault *why)
+{
+	uint64_t limit = SECTION_BATCH;
+
+	batch->n = 0;
+	batch->bytes = 0;
+	while (walk->n_segs && batch->n < SECTION_RUNS && batch->bytes < limit) {
+		via_iova_t iova = walk->segs->iova + walk->done;
+		struct walk before = *walk;
+		struct reach reach;
+
+		if (!walk_next(dma, target->ioas, walk, write ? VIA_PROT_WRITE : VIA_PROT_READ,
+			       SECTION_BYTES, &reach, why))
+			return false;
+		if (!reach.run.store) {
+			if (batch->n) {
+				*walk = before;
+				return true;
+			}
+			registers->pages = reach.area->pages;
+			via_pages_access_begin(registers->pages);
+			registers->offset = reach.area->offset + reach.at;
+			registers->len = reach.run.len;
+			if (write)
+				mark_written(dma, target, iova, reach.run.len);
+			return true;
+		}
+		/* Copies of our own gain nothing by batching. */
+		if (__atomic_load_n(&reach.area->host, __ATOMIC_RELAXED))
+			limit = SECTION_BYTES;
+		batch->iovas[batch->n] = iova;
+		batch->areas[batch->n] = reach.area;
+		batch->bytes += reach.run.len;
+		batch->runs[batch->n++] = reach.run;
+	}
+	return true;
+}
+
+/* *buf moves on. 0 or -1 with a reason; what comes next may be registers. */
+static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, bool write,
+			struct registers *registers, enum via_dma_fault *why)
+{
+	struct via_domain *target = attached(dma, why);
+	struct batch batch;
 	struct iovec iov;
-	size_t n = 0;
 	int failed;
 
-	if (!ioas)
+	if (!target || !collect(dma, target, walk, write, &batch, registers, why))
 		return -1;
-	while (walk->n_segs && n < SECTION_RUNS && bytes < limit) {
-		const struct via_ioas_area *area;
-
-		iovas[n] = walk->segs->iova + walk->done;
-		area = walk_next(dma, ioas, walk, write ? VIA_PROT_WRITE : VIA_PROT_READ,
-				  SECTION_BYTES, &runs[n], why);
-
-		if (!area)
-			return -1;
-		/* Copies of our own gain nothing by batching. */
-		if (area->host)
-			limit = SECTION_BYTES;
-		bytes += runs[n++].len;
-	}
-	if (!n)
+	if (!batch.n)
 		return 0;
-	iov = (struct iovec){ *buf, bytes };
+	iov = (struct iovec){ *buf, batch.bytes };
 	*why = VIA_DMA_MEMORY;
-	failed = write ? via_store_writev(runs, n, &iov, 1) : via_store_readv(runs, n, &iov, 1);
+	failed = write ? via_store_writev(batch.runs, batch.n, &iov, 1) :
+			 via_store_readv(batch.runs, batch.n, &iov, 1);
 	/* Of a write that fails the beginning may be there. */
-	for (size_t i = 0; write && i < n; i++)
-		mark_written(dma, iovas[i], runs[i].len);
+	for (size_t i = 0; write && i < batch.n; i++) {
+		mark_written(dma, target, batch.iovas[i], batch.runs[i].len);
+		via_pages_written(batch.areas[i]->pages);
+	}
 	if (failed)
 		return -1;
-	*buf += bytes;
+	*buf += batch.bytes;
 	return 0;
+}
+
+/* Outside of sections: the region may do whatever it wants. */
+static int copy_registers(const struct registers *registers, uint8_t **buf, bool write,
+			  enum via_dma_fault *why)
+{
+	int rc = via_pages_access(registers->pages, registers->offset, *buf, registers->len, write);
+
+	via_pages_access_end(registers->pages);
+	*why = VIA_DMA_MEMORY;
+	*buf += registers->len;
+	return rc ? -1 : 0;
 }
 
 static int copy_list(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_segs,
 		     uint8_t *buf, bool write)
 {
-	struct walk walk = { segs, n_segs, 0 };
+	struct walk walk = { .segs = segs, .n_segs = n_segs };
+	uint32_t stops = stops_of(dma);
 	uint8_t *at = buf;
 	uint64_t total = 0;
 	int rc = 0;
@@ -359,18 +558,25 @@ static int copy_list(struct via_dma *dma, const struct via_dma_seg *segs, size_t
 		total += segs[i].len;
 	walk_skip(&walk);
 	while (!rc && walk.n_segs) {
+		struct registers registers = { 0 };
+		uint32_t rings = via_bell_rings(&dma->bell);
 		struct walk before = walk;
 		enum via_dma_fault why;
 
 		via_epoch_enter();
-		rc = copy_section(dma, &walk, &at, write, &why);
+		rc = copy_section(dma, &walk, &at, write, &registers, &why);
 		via_epoch_exit();
+		if (registers.pages)
+			rc = copy_registers(&registers, &at, write, &why);
+		if (rc && why == VIA_DMA_SUSPENDED && wait_unparked(dma, stops, rings, walk.until)) {
+			walk = before;
+			rc = 0;
+		}
 		if (rc) {
 			/* The piece that failed, or the section's first if memory did. */
 			const struct walk *bad = why == VIA_DMA_MEMORY ? &before : &walk;
 
-			rc = fault(dma, why, bad->segs->iova + bad->done,
-				   bad->segs->len - bad->done, write);
+			rc = fault(dma, why, bad->segs, bad->done, write);
 		}
 	}
 	if (!rc)
@@ -384,23 +590,24 @@ static int copy_list(struct via_dma *dma, const struct via_dma_seg *segs, size_t
 static inline bool copy_fast(struct via_dma *dma, via_iova_t iova, void *buf, size_t len,
 			     bool write)
 {
-	const struct via_ioas_area *area;
-	struct via_ioas *ioas;
+	struct via_translation t = { 0 };
+	struct via_domain *target;
 	enum via_dma_fault why;
+	uint8_t *host;
 	bool done = false;
 
 	if (len - 1 >= SECTION_BYTES)
 		return false;
 	via_epoch_enter();
-	ioas = attached(dma, &why);
-	area = ioas ? translate(dma, ioas, iova) : NULL;
-	if (area && area->host && (area->prot & (write ? VIA_PROT_WRITE : VIA_PROT_READ)) &&
-	    len - 1 <= area->last - iova) {
-		uint8_t *host = area->host + (iova - area->first);
-
+	target = attached(dma, &why);
+	if (target)
+		t = translate(dma, target->ioas, iova);
+	host = host_of(&t);
+	if (host && (t.prot & (write ? VIA_PROT_WRITE : VIA_PROT_READ)) && len - 1 <= t.last - iova) {
+		host += iova - t.first;
 		done = write ? !via_guard_write(host, buf, len) : !via_guard_read(buf, host, len);
 		if (write)
-			mark_written(dma, iova, len);
+			mark_written(dma, target, iova, len);
 	}
 	via_epoch_exit();
 	if (done)
@@ -437,30 +644,47 @@ int via_dma_writev(struct via_dma *dma, const struct via_dma_seg *segs, size_t n
 	return copy_list(dma, segs, n_segs, (void *)(uintptr_t)buf, true);
 }
 
+/* May bytes there be leased? Not if the device's every access has to be seen. */
+static bool leasable(const struct reach *reach, unsigned int prot)
+{
+	return reach->run.store && !((prot & VIA_PROT_WRITE) &&
+				     via_pages_kind(reach->area->pages) == VIA_PAGES_REGION);
+}
+
 /* All leases of the list. Inside a section. 0, or an errno; -EFAULT with a reason. */
 static int lease_section(struct via_dma *dma, struct walk *walk, unsigned int prot,
 			 struct via_lease *leases, size_t max, size_t *n, uint64_t *bytes,
 			 enum via_dma_fault *why)
 {
-	struct via_ioas *ioas = attached(dma, why);
-	struct via_store_run run;
+	struct via_domain *target = attached(dma, why);
+	struct reach reach;
 
-	if (!ioas)
+	/* When it is written would not be known: the caller writes by via_dma_writev(). */
+	if ((prot & VIA_PROT_WRITE) && (__atomic_load_n(&dma->log, __ATOMIC_ACQUIRE) ||
+					(target && via_domain_tracks(target))))
+		return -EOPNOTSUPP;
+	if (!target)
 		return -EFAULT;
 	while (walk->n_segs) {
-		if (!walk_next(dma, ioas, walk, prot, UINT64_MAX, &run, why))
+		struct via_store_run *run = &reach.run;
+
+		if (!walk_next(dma, target->ioas, walk, prot, UINT64_MAX, &reach, why))
 			return -EFAULT;
-		while (run.len) {
+		if (!leasable(&reach, prot))
+			return -EOPNOTSUPP;
+		while (run->len) {
 			int rc;
 
 			if (*n == max)
 				return -E2BIG;
 			*why = VIA_DMA_MEMORY;
-			rc = via_store_lease(run.store, run.offset, run.len, prot, &leases[*n]);
+			rc = via_store_lease(run->store, run->offset, run->len, prot, &leases[*n]);
 			if (rc)
 				return rc;
-			run.offset += leases[*n].len;
-			run.len -= leases[*n].len;
+			if (prot & VIA_PROT_WRITE)
+				via_lease_count_add(dma->writes, &leases[*n]);
+			run->offset += leases[*n].len;
+			run->len -= leases[*n].len;
 			*bytes += leases[*n].len;
 			(*n)++;
 		}
@@ -472,30 +696,34 @@ int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_
 		  unsigned int prot, struct via_lease *leases, size_t max_leases, size_t *ret_n)
 {
 	bool write = prot & VIA_PROT_WRITE;
-	struct walk walk = { segs, n_segs, 0 };
+	const struct via_dma_seg nothing = { 0 };
+	uint32_t stops = stops_of(dma), rings;
 	enum via_dma_fault why;
-	uint64_t bytes = 0;
+	struct walk walk;
+	uint64_t bytes;
 	size_t n = 0;
 	int rc;
 
-	walk_skip(&walk);
-	via_epoch_enter();
-	/* When it is written would not be known: the caller writes by via_dma_writev(). */
-	if (write && __atomic_load_n(&dma->log, __ATOMIC_ACQUIRE))
-		rc = -EOPNOTSUPP;
-	else
+	do {
+		walk = (struct walk){ .segs = segs, .n_segs = n_segs };
+		walk_skip(&walk);
+		bytes = 0;
+		rings = via_bell_rings(&dma->bell);
+		via_epoch_enter();
 		rc = lease_section(dma, &walk, prot, leases, max_leases, &n, &bytes, &why);
-	via_epoch_exit();
-	if (!rc) {
-		account(dma, bytes, write);
-		*ret_n = n;
-		return 0;
-	}
-	while (n)
-		via_lease_put(&leases[--n]);
+		via_epoch_exit();
+		if (!rc) {
+			account(dma, bytes, write);
+			*ret_n = n;
+			return 0;
+		}
+		/* Also while we wait: who unmaps may wait for them. */
+		while (n)
+			via_lease_put(&leases[--n]);
+	} while (rc == -EFAULT && why == VIA_DMA_SUSPENDED &&
+		 wait_unparked(dma, stops, rings, walk.until));
 	if (rc == -EFAULT)
-		rc = fault(dma, why, walk.n_segs ? walk.segs->iova + walk.done : 0,
-			   walk.n_segs ? walk.segs->len - walk.done : 0, write);
+		rc = fault(dma, why, walk.n_segs ? walk.segs : &nothing, walk.done, write);
 	return rc;
 }
 

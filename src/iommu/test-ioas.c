@@ -290,6 +290,35 @@ static uint32_t rnd(uint64_t *seed)
 	return (uint32_t)(*seed >> 33);
 }
 
+/* Between the grace period and the removal from the index: it is found there, but not its memory. */
+static void read_while_removed(void *cookie, void *owner)
+{
+	struct fixture *f = cookie;
+	uint8_t byte = 1;
+
+	assert_ptr_equal(owner, f);
+	assert_non_null(via_ioas_find(f->ioas, 0x5000));
+	assert_int_equal(via_dma_read(f->dma, 0x5000, &byte, 1), -EFAULT);
+	assert_int_equal(via_dma_read(f->dma, 0x5000, &byte, 1), -EFAULT);
+}
+
+static void test_nothing_is_reached_before_it_is_removed(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t byte;
+
+	/* In a tree of one leaf, and in a large one. */
+	for (unsigned int n = 0; n < 2; n++) {
+		assert_int_equal(via_ioas_map_area(f->ioas, 0x5000, f->space, (uintptr_t)f->mem, PAGE,
+						   RW, f), 0);
+		for (unsigned int i = 0; n && i < 200; i++)
+			assert_int_equal(map(f, 0x10000 + i * PAGE, i % 64, PAGE, RW), 0);
+		assert_int_equal(via_dma_read(f->dma, 0x5000, &byte, 1), 0);
+		assert_int_equal(via_ioas_remove(f->ioas, 0x5000, 0x5fff, read_while_removed, f), PAGE);
+		assert_int_equal(via_dma_read(f->dma, 0x5000, &byte, 1), -EFAULT);
+	}
+}
+
 static void test_model(void **state)
 {
 	struct fixture *f = *state;
@@ -435,6 +464,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dma_vanished_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_waits_for_lease, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_is_reached_before_it_is_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_model, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_races_with_dma, setup, teardown),

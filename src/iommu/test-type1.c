@@ -443,6 +443,12 @@ static void test_129_132_dirty_words(void **state)
 	words[0] = UINT64_MAX;
 	assert_int_equal(dirty_get(0x4000, 0x4000, PAGE, 8), 0);
 	assert_int_equal(words[0], UINT64_MAX);
+	/* A mapping that ends with its word. */
+	words[0] = words[1] = 0;
+	assert_int_equal(map(256 * PAGE, 64 * PAGE), 0);
+	assert_int_equal(dirty_get(256 * PAGE, 65 * PAGE, PAGE, 16), 0);
+	assert_int_equal(words[0], UINT64_MAX);
+	assert_int_equal(words[1], 0);
 	finish();
 }
 

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "iommu/type1.h"
 
-#include "base/log.h"
 #include "iommu/dirty.h"
 #include "iommu/ioas.h"
 #include "iommu/ledger.h"
-#include "memory/store.h"
+#include "iommu/suspend.h"
+#include "memory/space.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -27,7 +26,6 @@
 struct mapping {
 	struct via_mm *mm; /* charged; a reference */
 	uint64_t pages;
-	bool suspended; /* its address is invalid until MAP_DMA with VADDR */
 };
 
 struct via_type1 {
@@ -39,9 +37,7 @@ struct via_type1 {
 	pthread_mutex_t lock;	 /* everything below, and changes of the IOAS */
 	struct via_space *space; /* of the program that mapped last */
 	uint32_t available;	 /* mappings that may still be made */
-	uint32_t n_suspended;
 	bool tracking;
-	bool warned;
 };
 
 int via_type1_new(const struct via_iommu_props *props, unsigned int version, bool enforce_memlock,
@@ -72,13 +68,14 @@ int via_type1_new(const struct via_iommu_props *props, unsigned int version, boo
 
 static void mapping_free(struct via_type1 *type1, struct mapping *m)
 {
-	type1->n_suspended -= m->suspended;
-	via_ledger_uncharge(m->mm, m->pages);
-	via_mm_put(m->mm);
+	if (m->mm) {
+		via_ledger_uncharge(m->mm, m->pages);
+		via_mm_put(m->mm);
+	}
 	free(m);
 }
 
-static void removed(void *cookie, void *owner)
+static void mapping_removed(void *cookie, void *owner)
 {
 	struct via_type1 *type1 = cookie;
 
@@ -91,12 +88,17 @@ void via_type1_free(struct via_type1 *type1)
 	if (!type1)
 		return;
 	pthread_mutex_lock(&type1->lock);
-	(void)via_ioas_remove(type1->ioas, 0, UINT64_MAX, removed, type1);
+	(void)via_ioas_remove(type1->ioas, 0, UINT64_MAX, mapping_removed, type1);
 	pthread_mutex_unlock(&type1->lock);
 	via_ioas_put(type1->ioas);
 	via_space_put(type1->space);
 	pthread_mutex_destroy(&type1->lock);
 	free(type1);
+}
+
+void via_type1_set_entry_limit(struct via_type1 *type1, uint32_t limit)
+{
+	type1->available = limit;
 }
 
 struct via_ioas *via_type1_ioas(struct via_type1 *type1)
@@ -122,12 +124,7 @@ int via_type1_check_extension(const struct via_type1 *type1, uint64_t extension)
 
 int via_type1_attach_allowed(struct via_type1 *type1)
 {
-	int rc;
-
-	pthread_mutex_lock(&type1->lock);
-	rc = type1->n_suspended ? -EBUSY : 0;
-	pthread_mutex_unlock(&type1->lock);
-	return rc;
+	return via_ioas_suspended(type1->ioas) ? -EBUSY : 0;
 }
 
 /* GET_INFO --------------------------------------------------------------- */
@@ -199,19 +196,6 @@ static int space_for(struct via_type1 *type1, struct via_mm *mm, struct via_spac
 	return 0;
 }
 
-static void warn_over(struct via_type1 *type1, struct via_mm *mm)
-{
-	if (type1->warned)
-		return;
-	type1->warned = true;
-	via_log(VIA_LOG_WARNING,
-		"process %d: DMA mappings now lock %" PRIu64 " KiB, RLIMIT_MEMLOCK is %" PRIu64
-		" KiB: Linux would refuse MAP_DMA with ENOMEM (raise it with ulimit -l; "
-		"--memlock=enforce refuses too)",
-		(int)mm->pid, via_ledger_pages(mm) << (PAGE_SHIFT - 10),
-		__atomic_load_n(&mm->memlock_limit, __ATOMIC_RELAXED) >> 10);
-}
-
 /*
  * Charge a mapping. Pages are pinned in order and each is charged as it is, so
  * a bad page before the limit is EFAULT, and one behind it is not seen.
@@ -229,7 +213,7 @@ static int charge(struct via_type1 *type1, struct via_mm *mm, uint64_t vaddr, ui
 	}
 	rc = via_ledger_charge(mm, pages, type1->enforce, &over);
 	if (!rc && over)
-		warn_over(type1, mm);
+		via_ledger_warn_over(mm, via_ledger_pages(mm));
 	return rc;
 }
 
@@ -258,71 +242,109 @@ static int map_new(struct via_type1 *type1, struct via_mm *mm,
 	}
 	type1->available--;
 	if (type1->tracking && map->size / type1->granule > DIRTY_PAGES_MAX) {
-		(void)via_ioas_remove(type1->ioas, map->iova, map->iova, removed, type1);
+		(void)via_ioas_remove(type1->ioas, map->iova, map->iova, mapping_removed, type1);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* Another device's region: nobody is charged. */
+static int map_region(struct via_type1 *type1, const struct via_vfio_iommu_type1_dma_map *map,
+		      struct via_pages *region, unsigned int prot)
+{
+	struct mapping *m = calloc(1, sizeof(*m));
+	via_iova_t iova = map->iova;
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	rc = via_ioas_map_pages(type1->ioas, region, 0, map->size, prot, VIA_IOAS_FIXED, &iova, m);
+	if (rc) {
+		free(m);
+		return rc;
+	}
+	type1->available--;
 	return 0;
 }
 
 /*
- * The memory of a mapping has a new address. Pages that are held by a file
- * mapping of ours are the same pages; others are looked for at the new place.
+ * What is at [first, last] has the address vaddr of mm now: look for it there, unless it
+ * works on as it is.
  */
+static int move(struct via_type1 *type1, struct via_mm *mm, const struct via_resume *resume,
+		via_iova_t first, uint64_t size, uint64_t vaddr)
+{
+	static const struct via_ledger_owner nobody = { 0 };
+	struct via_pages *pages;
+	struct via_space *space;
+	int rc;
+
+	if (resume->held)
+		return 0;
+	rc = space_for(type1, mm, &space);
+	if (!rc)
+		rc = via_pages_new_memory(space, vaddr, size, resume->prot & VIA_PROT_WRITE,
+					  &nobody, &pages);
+	if (rc)
+		return rc;
+	/* As a kernel, which has them pinned, we do not look whether they are there. */
+	via_pages_set_unprobed(pages);
+	rc = via_ioas_replace(type1->ioas, first, pages);
+	if (rc)
+		via_pages_put(pages);
+	return rc;
+}
+
+/* mm pays for what it resumes. */
+static int take_over(struct via_type1 *type1, struct via_mm *mm, const struct mapping *m)
+{
+	bool over = false;
+	int rc;
+
+	if (mm == m->mm || !m->mm)
+		return 0;
+	rc = via_ledger_charge(mm, m->pages, type1->enforce, &over);
+	if (over)
+		via_ledger_warn_over(mm, via_ledger_pages(mm));
+	return rc;
+}
+
 static int resume(struct via_type1 *type1, struct via_mm *mm,
 		  const struct via_vfio_iommu_type1_dma_map *map)
 {
-	struct via_ioas_area *area = via_ioas_find(type1->ioas, map->iova);
-	struct via_store *store = NULL;
-	struct via_space *space;
+	const via_iova_t last = map->iova + (map->size - 1);
+	struct via_resume resume;
 	struct mapping *m;
-	int rc;
+	int rc = via_ioas_resume(type1->ioas, map->iova, last, &resume);
 
-	if (!area || area->first > map->iova + (map->size - 1))
-		return -ENOENT;
-	m = area->owner;
-	if (!m->suspended || area->first != map->iova ||
-	    area->last != map->iova + (map->size - 1))
-		return -EINVAL;
-	if (!via_store_pinned(area->store)) {
-		rc = space_for(type1, mm, &space);
-		if (!rc)
-			rc = via_store_new_unprobed(space, map->vaddr, map->size, area->prot,
-						    &store);
-		if (rc)
-			return rc;
+	if (rc)
+		return rc;
+	m = via_ioas_find(type1->ioas, map->iova)->owner;
+	rc = take_over(type1, mm, m);
+	if (!rc) {
+		rc = move(type1, mm, &resume, map->iova, map->size, map->vaddr);
+		if (rc && mm != m->mm && m->mm)
+			via_ledger_uncharge(mm, m->pages);
 	}
-	if (mm != m->mm) {
-		bool over = false;
-
-		rc = via_ledger_charge(mm, m->pages, type1->enforce, &over);
-		if (rc) {
-			via_store_put(store);
-			return rc;
-		}
-		if (over)
-			warn_over(type1, mm);
-	}
-	if (store) {
-		rc = via_ioas_replace(type1->ioas, area, store);
-		if (rc) {
-			if (mm != m->mm)
-				via_ledger_uncharge(mm, m->pages);
-			via_store_put(store);
-			return rc;
-		}
-	}
-	if (mm != m->mm) {
+	via_pages_put(resume.pages);
+	if (rc) {
+		via_ioas_resume_undo(type1->ioas, map->iova, last);
+	} else if (mm != m->mm && m->mm) {
 		via_ledger_uncharge(m->mm, m->pages);
 		via_mm_put(m->mm);
 		m->mm = via_mm_get(mm);
 	}
-	m->suspended = false;
-	type1->n_suspended--;
-	return 0;
+	return rc;
 }
 
 int via_type1_map(struct via_type1 *type1, struct via_mm *mm,
 		  const struct via_vfio_iommu_type1_dma_map *map)
+{
+	return via_type1_map_region(type1, mm, map, NULL);
+}
+
+int via_type1_map_region(struct via_type1 *type1, struct via_mm *mm,
+			 const struct via_vfio_iommu_type1_dma_map *map, struct via_pages *region)
 {
 	bool set_vaddr = map->flags & VIA_VFIO_DMA_MAP_FLAG_VADDR;
 	const struct via_ioas_area *area;
@@ -355,7 +377,8 @@ int via_type1_map(struct via_type1 *type1, struct via_mm *mm,
 	else if (!via_ioas_usable(type1->props, map->iova, last))
 		rc = -EINVAL;
 	else
-		rc = map_new(type1, mm, map, prot);
+		rc = region ? map_region(type1, map, region, prot)
+			    : map_new(type1, mm, map, prot);
 	pthread_mutex_unlock(&type1->lock);
 	return rc;
 }
@@ -380,27 +403,6 @@ static bool cuts(struct via_type1 *type1, via_iova_t first, via_iova_t last)
 
 	return (head && head->first < first) ||
 	       (tail && tail->first <= last && tail->last != last);
-}
-
-/* Mark the mappings that start in [first, last]; all or none. */
-static int suspend(struct via_type1 *type1, via_iova_t first, via_iova_t last, uint64_t *ret_size)
-{
-	struct via_ioas_area *area = via_ioas_find(type1->ioas, first);
-	uint64_t size = 0;
-
-	for (struct via_ioas_area *a = area; a && a->first <= last;
-	     a = a->last == UINT64_MAX ? NULL : via_ioas_find(type1->ioas, a->last + 1)) {
-		if (((struct mapping *)a->owner)->suspended)
-			return -EINVAL;
-		size += a->last - a->first + 1;
-	}
-	for (; area && area->first <= last;
-	     area = area->last == UINT64_MAX ? NULL : via_ioas_find(type1->ioas, area->last + 1)) {
-		((struct mapping *)area->owner)->suspended = true;
-		type1->n_suspended++;
-	}
-	*ret_size = size;
-	return 0;
 }
 
 /*
@@ -441,11 +443,11 @@ static int unmap_range(struct via_type1 *type1, struct via_mm *mm, uint32_t flag
 	if (area && area->first < first)
 		return 0;
 	if (flags & VIA_VFIO_DMA_UNMAP_FLAG_VADDR)
-		return suspend(type1, first, last, ret_size);
+		return via_ioas_suspend(type1->ioas, first, last, ret_size);
 	if (bitmap)
 		rc = report(type1, mm, first, last, bitmap, &unmap_last);
 	if (!bitmap || unmap_last != first - 1)
-		*ret_size = via_ioas_remove(type1->ioas, first, unmap_last, removed, type1);
+		*ret_size = via_ioas_remove(type1->ioas, first, unmap_last, mapping_removed, type1);
 	return rc;
 }
 

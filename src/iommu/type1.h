@@ -25,6 +25,8 @@ struct via_type1;
  */
 int via_type1_new(const struct via_iommu_props *props, unsigned int version, bool enforce_memlock,
 		  struct via_type1 **ret_type1);
+/* Mappings that it may have, instead of what props say. Before the first. */
+void via_type1_set_entry_limit(struct via_type1 *type1, uint32_t limit);
 /* Drops every mapping and its charge. Devices keep the IOAS alive, empty. Accepts NULL. */
 void via_type1_free(struct via_type1 *type1);
 
@@ -47,6 +49,11 @@ size_t via_type1_info_caps(struct via_type1 *type1, void *buf, size_t len);
 /* MAP_DMA for the program mm. 0 or negative errno. map->argsz is not looked at. */
 int via_type1_map(struct via_type1 *type1, struct via_mm *mm,
 		  const struct via_vfio_iommu_type1_dma_map *map);
+
+/* The same where vaddr is not memory of mm but region, pages of another device's (NULL: it is memory). */
+struct via_pages;
+int via_type1_map_region(struct via_type1 *type1, struct via_mm *mm,
+			 const struct via_vfio_iommu_type1_dma_map *map, struct via_pages *region);
 
 /*
  * UNMAP_DMA. First check the flags: -EINVAL comes before the bitmap is copied

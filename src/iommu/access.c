@@ -1,0 +1,875 @@
+/* SPDX-License-Identifier: MIT */
+#include "iommu/access.h"
+
+#include "base/epoch.h"
+#include "iommu/suspend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+
+/* A copy leaves its read section at least this often. */
+#define SECTION_BYTES 65536u
+
+#define FIRST_BUCKETS 16u
+
+/* A part of a pinned range: what one area was of, when it was pinned. */
+struct slice {
+	struct via_pages *pages; /* a reference */
+	uint64_t offset, len;
+};
+
+/*
+ * A pinned range. It names bytes of page stores, so that a cut of an area
+ * changes nothing here; the areas' counts of such ranges are made anew.
+ */
+struct record {
+	struct record *next;   /* of its bucket; ioas->lock, like the counts and settled */
+	via_iova_t first, last; /* constant, like the slices */
+	unsigned int count;    /* pins, of them locked: */
+	unsigned int n_locks;
+	bool settled;	       /* pinned, and not about to be unpinned */
+	size_t n;
+	struct slice slices[];
+};
+
+struct via_access {
+	struct via_access_ops ops; /* constant; unmap NULL: it does not pin */
+	void *cookie;
+	pthread_mutex_t lock;	    /* attachment and pinning; before the IOAS's locks */
+	struct via_ioas *ioas;	    /* under lock; a reference */
+	bool leaving;		    /* under lock: takes no pins any more */
+	struct via_access *next;    /* of the IOAS's accesses; the list's lock, like the next two */
+	unsigned int users;	    /* calls of unmap that are under way */
+	pthread_cond_t idle;
+	struct via_bell bell;	    /* where calls wait for what is parked */
+	struct record **buckets;    /* ioas->lock, like the rest */
+	size_t n_buckets, n_records;
+};
+
+int via_access_new(const struct via_access_ops *ops, void *cookie, struct via_access **ret_access)
+{
+	struct via_access *access = calloc(1, sizeof(*access));
+
+	if (!access)
+		return -ENOMEM;
+	if (ops)
+		access->ops = *ops;
+	access->cookie = cookie;
+	pthread_mutex_init(&access->lock, NULL);
+	pthread_cond_init(&access->idle, NULL);
+	*ret_access = access;
+	return 0;
+}
+
+void via_access_free(struct via_access *access)
+{
+	if (!access)
+		return;
+	via_access_detach(access);
+	assert(!access->n_records);
+	free(access->buckets);
+	pthread_mutex_destroy(&access->lock);
+	pthread_cond_destroy(&access->idle);
+	free(access);
+}
+
+static uint64_t alignment_of(const struct via_access *access)
+{
+	return access->ops.unmap ? VIA_PAGES_SIZE : 1;
+}
+
+/* The list of an IOAS ---------------------------------------------------- */
+
+void via_access_list_init(struct via_access_list *list)
+{
+	pthread_mutex_init(&list->lock, NULL);
+	list->first = NULL;
+}
+
+void via_access_list_deinit(struct via_access_list *list)
+{
+	assert(!list->first);
+	pthread_mutex_destroy(&list->lock);
+}
+
+bool via_access_list_empty(struct via_access_list *list)
+{
+	bool empty;
+
+	pthread_mutex_lock(&list->lock);
+	empty = !list->first;
+	pthread_mutex_unlock(&list->lock);
+	return empty;
+}
+
+static void list_add(struct via_access_list *list, struct via_access *access)
+{
+	struct via_access **p;
+
+	pthread_mutex_lock(&list->lock);
+	for (p = &list->first; *p; p = &(*p)->next)
+		;
+	access->next = NULL;
+	*p = access;
+	pthread_mutex_unlock(&list->lock);
+}
+
+/* Returns when no call of unmap for the list is under way; one that is keeps its place. */
+static void list_remove(struct via_access_list *list, struct via_access *access)
+{
+	struct via_access **p;
+
+	pthread_mutex_lock(&list->lock);
+	while (access->users)
+		pthread_cond_wait(&access->idle, &list->lock);
+	for (p = &list->first; *p != access; p = &(*p)->next)
+		;
+	*p = access->next;
+	pthread_mutex_unlock(&list->lock);
+}
+
+void via_access_list_notify(struct via_access_list *list, via_iova_t iova, uint64_t len)
+{
+	pthread_mutex_lock(&list->lock);
+	for (struct via_access *access = list->first; access; access = access->next) {
+		if (!access->ops.unmap)
+			continue;
+		access->users++;
+		pthread_mutex_unlock(&list->lock);
+		access->ops.unmap(access->cookie, iova, len);
+		pthread_mutex_lock(&list->lock);
+		if (!--access->users)
+			pthread_cond_broadcast(&access->idle);
+	}
+	pthread_mutex_unlock(&list->lock);
+}
+
+unsigned int via_access_list_count(struct via_access_list *list, via_iova_t first, via_iova_t last,
+				   unsigned int *ret_locks)
+{
+	unsigned int n = 0;
+
+	*ret_locks = 0;
+	pthread_mutex_lock(&list->lock);
+	for (struct via_access *access = list->first; access; access = access->next)
+		for (size_t i = 0; i < access->n_buckets; i++)
+			for (struct record *r = access->buckets[i]; r; r = r->next)
+				if (r->first <= last && r->last >= first) {
+					n++;
+					*ret_locks += r->n_locks > 0;
+				}
+	pthread_mutex_unlock(&list->lock);
+	return n;
+}
+
+/* Attachment ------------------------------------------------------------- */
+
+static void force_unpin(struct via_access *access, struct via_ioas *ioas);
+
+/* Leave ioas: with access->leaving set, so that no pin comes any more. */
+static void leave(struct via_access *access, struct via_ioas *ioas)
+{
+	via_bell_ring(&access->bell);
+	if (access->ops.unmap)
+		access->ops.unmap(access->cookie, 0, UINT64_MAX);
+	force_unpin(access, ioas);
+	list_remove(via_ioas_accesses(ioas), access);
+	via_ioas_access_leave(ioas, alignment_of(access));
+}
+
+/* The IOAS is ioas (a reference, or NULL) from now on. */
+static void settle(struct via_access *access, struct via_ioas *ioas)
+{
+	pthread_mutex_lock(&access->lock);
+	access->ioas = ioas;
+	access->leaving = false;
+	pthread_mutex_unlock(&access->lock);
+}
+
+static void enter(struct via_access *access, struct via_ioas *ioas)
+{
+	list_add(via_ioas_accesses(ioas), access);
+	settle(access, via_ioas_get(ioas));
+}
+
+int via_access_attach(struct via_access *access, struct via_ioas *ioas)
+{
+	int rc;
+
+	pthread_mutex_lock(&access->lock);
+	rc = access->ioas || access->leaving ? -EINVAL : 0;
+	/* Nobody else may attach it meanwhile. */
+	if (!rc)
+		access->leaving = true;
+	pthread_mutex_unlock(&access->lock);
+	if (rc)
+		return rc;
+	rc = via_ioas_access_join(ioas, alignment_of(access));
+	if (rc)
+		settle(access, NULL);
+	else
+		enter(access, ioas);
+	return rc;
+}
+
+int via_access_replace(struct via_access *access, struct via_ioas *ioas)
+{
+	struct via_ioas *old;
+	int rc;
+
+	pthread_mutex_lock(&access->lock);
+	old = access->ioas;
+	rc = !old ? -ENOENT : access->leaving ? -EBUSY : 0;
+	if (!rc && old != ioas)
+		access->leaving = true;
+	pthread_mutex_unlock(&access->lock);
+	if (rc || old == ioas)
+		return rc;
+	rc = via_ioas_access_join(ioas, alignment_of(access));
+	if (rc) {
+		settle(access, old);
+		return rc;
+	}
+	leave(access, old);
+	enter(access, ioas);
+	via_ioas_put(old);
+	return 0;
+}
+
+void via_access_detach(struct via_access *access)
+{
+	struct via_ioas *ioas;
+
+	pthread_mutex_lock(&access->lock);
+	ioas = access->leaving ? NULL : access->ioas;
+	if (ioas)
+		access->leaving = true;
+	pthread_mutex_unlock(&access->lock);
+	if (!ioas)
+		return;
+	leave(access, ioas);
+	settle(access, NULL);
+	via_ioas_put(ioas);
+}
+
+struct via_ioas *via_access_ioas(const struct via_access *access)
+{
+	struct via_access *a = (struct via_access *)(uintptr_t)access;
+	struct via_ioas *ioas;
+
+	pthread_mutex_lock(&a->lock);
+	ioas = a->leaving ? NULL : a->ioas;
+	pthread_mutex_unlock(&a->lock);
+	return ioas;
+}
+
+/* With a reference, or NULL. leaving_too: also one that is being left. */
+static struct via_ioas *ioas_of(struct via_access *access, bool leaving_too)
+{
+	struct via_ioas *ioas;
+
+	pthread_mutex_lock(&access->lock);
+	ioas = access->leaving && !leaving_too ? NULL : access->ioas;
+	if (ioas)
+		(void)via_ioas_get(ioas);
+	pthread_mutex_unlock(&access->lock);
+	return ioas;
+}
+
+/* Records ---------------------------------------------------------------- */
+/* All with ioas->lock. */
+
+static struct record **bucket_of(struct record **buckets, size_t n, via_iova_t first)
+{
+	return &buckets[((first >> VIA_PAGES_SHIFT) * 0x9e3779b97f4a7c15u >> 32) & (n - 1)];
+}
+
+static struct record *find_record(struct via_access *access, via_iova_t first, via_iova_t last)
+{
+	struct record *r;
+
+	if (!access->n_buckets)
+		return NULL;
+	for (r = *bucket_of(access->buckets, access->n_buckets, first); r; r = r->next)
+		if (r->first == first && r->last == last && r->settled)
+			break;
+	return r;
+}
+
+static void grow(struct via_access *access)
+{
+	size_t n = access->n_buckets ? 2 * access->n_buckets : FIRST_BUCKETS;
+	struct record **buckets = calloc(n, sizeof(struct record *));
+
+	if (!buckets)
+		return;
+	for (size_t i = 0; i < access->n_buckets; i++)
+		for (struct record *r = access->buckets[i], *next; r; r = next) {
+			struct record **bucket = bucket_of(buckets, n, r->first);
+
+			next = r->next;
+			r->next = *bucket;
+			*bucket = r;
+		}
+	free(access->buckets);
+	access->buckets = buckets;
+	access->n_buckets = n;
+}
+
+static int insert_record(struct via_access *access, struct record *record)
+{
+	struct record **bucket;
+
+	if (access->n_records >= access->n_buckets)
+		grow(access);
+	if (!access->n_buckets)
+		return -ENOMEM;
+	bucket = bucket_of(access->buckets, access->n_buckets, record->first);
+	record->next = *bucket;
+	*bucket = record;
+	access->n_records++;
+	return 0;
+}
+
+static void remove_record(struct via_access *access, struct record *record)
+{
+	struct record **p = bucket_of(access->buckets, access->n_buckets, record->first);
+
+	while (*p != record)
+		p = &(*p)->next;
+	*p = record->next;
+	access->n_records--;
+}
+
+/* Every area that the record touches has so many ranges, and locked ones, more. */
+static void count_areas(struct via_ioas *ioas, const struct record *record, unsigned int ranges,
+			unsigned int locks)
+{
+	via_iova_t at = record->first;
+
+	for (;;) {
+		struct via_ioas_area *area = via_ioas_find(ioas, at);
+
+		/* They are pinned: the areas are there, unless they were taken out by force. */
+		if (!area || area->first > record->last)
+			break;
+		area->n_accesses += ranges;
+		area->n_locks += locks;
+		if (area->last >= record->last)
+			break;
+		at = area->last + 1;
+	}
+}
+
+static void record_free(struct record *record)
+{
+	for (size_t i = 0; i < record->n; i++)
+		via_pages_put(record->slices[i].pages);
+	free(record);
+}
+
+/* Areas ------------------------------------------------------------------ */
+
+/*
+ * The area at iova, for an access. 0, -ENOENT, -EINVAL; -EAGAIN it is parked. With
+ * ioas->lock.
+ */
+static int area_at(struct via_ioas *ioas, via_iova_t iova, struct via_ioas_area **ret_area)
+{
+	struct via_ioas_area *area = via_ioas_find(ioas, iova);
+
+	if (!area || area->first > iova)
+		return -ENOENT;
+	if (area->parked)
+		return -EAGAIN;
+	if (!area->complete)
+		return -ENOENT;
+	if (area->closing)
+		return -EINVAL;
+	*ret_area = area;
+	return 0;
+}
+
+static int check_rights(const struct via_ioas_area *area, bool write)
+{
+	if (!(area->prot & (write ? VIA_PROT_WRITE : VIA_PROT_READ)))
+		return -EPERM;
+	if (write && !via_pages_writable(area->pages))
+		return -EPERM;
+	return via_pages_kind(area->pages) == VIA_PAGES_REGION ? -EINVAL : 0;
+}
+
+/* Of the part of [at, last] that lies in the area at `at`: a slice (no reference), and its last byte. */
+static int slice_at(struct via_ioas *ioas, via_iova_t at, via_iova_t last, bool write,
+		    struct slice *ret_slice, via_iova_t *ret_last)
+{
+	struct via_ioas_area *area;
+	uint64_t start;
+	int rc = area_at(ioas, at, &area);
+
+	if (rc)
+		return rc;
+	*ret_last = last < area->last ? last : area->last;
+	*ret_slice = (struct slice){ area->pages, area->offset + (at - area->first),
+				     *ret_last - at + 1 };
+	/* Pages are pinned whole: a range is whole ones but at its end. */
+	start = via_pages_start(area->pages) + ret_slice->offset;
+	if (start % VIA_PAGES_SIZE ||
+	    (*ret_last != last && (start + ret_slice->len) % VIA_PAGES_SIZE))
+		return -EINVAL;
+	return check_rights(area, write);
+}
+
+/* How many slices from first on are good; *ret_rc: why no more. */
+static size_t count_slices(struct via_ioas *ioas, via_iova_t first, via_iova_t last, bool write,
+			   int *ret_rc)
+{
+	via_iova_t at = first, end;
+	struct slice slice;
+	size_t n = 0;
+
+	for (;; at = end + 1) {
+		*ret_rc = slice_at(ioas, at, last, write, &slice, &end);
+		if (*ret_rc)
+			return n;
+		n++;
+		if (end == last)
+			return n;
+	}
+}
+
+/* Pinning ---------------------------------------------------------------- */
+
+/* The first n of the record's slices. */
+static void unpin_slices(const struct record *record, size_t n)
+{
+	while (n--)
+		via_pages_unpin(record->slices[n].pages, record->slices[n].offset,
+				record->slices[n].len);
+}
+
+static int pin_slices(const struct record *record)
+{
+	for (size_t i = 0; i < record->n; i++) {
+		const struct slice *slice = &record->slices[i];
+		int rc = via_pages_pin(slice->pages, slice->offset, slice->len);
+
+		if (rc) {
+			unpin_slices(record, i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* A record of what is good of [first, last], which is in the access's if all is; *ret_rc as above. */
+static struct record *record_new(struct via_access *access, struct via_ioas *ioas,
+				 via_iova_t first, via_iova_t last, unsigned int flags, int *ret_rc)
+{
+	bool write = flags & VIA_ACCESS_WRITE, lock = flags & VIA_ACCESS_LOCK;
+	size_t n = count_slices(ioas, first, last, write, ret_rc);
+	struct record *record = n ? malloc(sizeof(*record) + n * sizeof(record->slices[0])) : NULL;
+	via_iova_t at = first, end;
+
+	if (!record) {
+		*ret_rc = n ? -ENOMEM : *ret_rc;
+		return NULL;
+	}
+	*record = (struct record){ .first = first, .last = last, .count = 1, .n_locks = lock };
+	for (; record->n < n; record->n++, at = end + 1) {
+		(void)slice_at(ioas, at, last, write, &record->slices[record->n], &end);
+		(void)via_pages_get(record->slices[record->n].pages);
+	}
+	if (*ret_rc)
+		return record;
+	*ret_rc = insert_record(access, record);
+	if (*ret_rc) {
+		record_free(record);
+		return NULL;
+	}
+	count_areas(ioas, record, 1, lock);
+	return record;
+}
+
+/* What the record has pinned, as one list. */
+static int list_pieces(const struct record *record, struct via_piece **ret_pieces, size_t *ret_n)
+{
+	struct via_piece *all = NULL;
+	uint64_t done = 0;
+	size_t n_all = 0;
+
+	for (size_t i = 0; i < record->n; i++) {
+		const struct slice *slice = &record->slices[i];
+		struct via_piece *pieces, *more;
+		size_t n;
+		int rc = via_pages_pieces(slice->pages, slice->offset, slice->len, &pieces, &n);
+
+		more = rc ? NULL : reallocarray(all, n_all + n, sizeof(*all));
+		if (!more) {
+			if (!rc)
+				via_pieces_free(pieces, n);
+			via_pieces_free(all, n_all);
+			return rc ? rc : -ENOMEM;
+		}
+		all = more;
+		for (size_t k = 0; k < n; k++) {
+			all[n_all + k] = pieces[k];
+			all[n_all + k].offset += done;
+		}
+		free(pieces);
+		n_all += n;
+		done += slice->len;
+	}
+	*ret_pieces = all;
+	*ret_n = n_all;
+	return 0;
+}
+
+/* Give back one pin of a settled record; with ioas->lock, which is dropped. */
+static void release(struct via_access *access, struct via_ioas *ioas, struct record *record,
+		    bool lock)
+{
+	if (lock && !--record->n_locks)
+		count_areas(ioas, record, 0, -1u);
+	if (--record->count) {
+		via_ioas_unlock(ioas);
+		return;
+	}
+	/* Areas count it until its pages are free. */
+	record->settled = false;
+	via_ioas_unlock(ioas);
+	unpin_slices(record, record->n);
+	via_ioas_lock(ioas);
+	remove_record(access, record);
+	count_areas(ioas, record, -1u, 0);
+	via_ioas_unlock(ioas);
+	record_free(record);
+}
+
+/* A range that is pinned by us already: once more. */
+static int pin_again(struct via_access *access, struct via_ioas *ioas, struct record *record,
+		     unsigned int flags, struct via_piece **ret_pieces, size_t *ret_n)
+{
+	bool lock = flags & VIA_ACCESS_LOCK;
+	int rc;
+
+	(void)count_slices(ioas, record->first, record->last, flags & VIA_ACCESS_WRITE, &rc);
+	if (!rc && record->count == UINT_MAX)
+		rc = -ENOMEM;
+	if (rc) {
+		via_ioas_unlock(ioas);
+		return rc;
+	}
+	record->count++;
+	if (lock && !record->n_locks++)
+		count_areas(ioas, record, 0, 1);
+	via_ioas_unlock(ioas);
+	rc = list_pieces(record, ret_pieces, ret_n);
+	if (rc) {
+		via_ioas_lock(ioas);
+		release(access, ioas, record, lock);
+	}
+	return rc;
+}
+
+/* With ioas held, and access->lock: pins of one access follow one another. */
+static int pin(struct via_access *access, struct via_ioas *ioas, via_iova_t first, via_iova_t last,
+	       unsigned int flags, struct via_piece **ret_pieces, size_t *ret_n)
+{
+	struct record *record;
+	bool inserted;
+	int rc, rc_pin;
+
+	via_ioas_lock(ioas);
+	record = find_record(access, first, last);
+	if (record)
+		return pin_again(access, ioas, record, flags, ret_pieces, ret_n);
+	record = record_new(access, ioas, first, last, flags, &rc);
+	via_ioas_unlock(ioas);
+	if (!record)
+		return rc;
+	/* What comes before the bad area is pinned, and may be what fails. */
+	inserted = !rc;
+	rc_pin = pin_slices(record);
+	if (!rc_pin && !rc)
+		rc = list_pieces(record, ret_pieces, ret_n);
+	if (!rc_pin && rc)
+		unpin_slices(record, record->n);
+	if (rc_pin)
+		rc = rc_pin;
+	via_ioas_lock(ioas);
+	record->settled = !rc;
+	if (rc && inserted) {
+		remove_record(access, record);
+		count_areas(ioas, record, -1u, -record->n_locks);
+	}
+	via_ioas_unlock(ioas);
+	if (rc)
+		record_free(record);
+	return rc;
+}
+
+/* Parked memory ------------------------------------------------------------ */
+
+/* A call that waits. */
+struct waiter {
+	struct via_ioas_user user;
+	struct via_access *access;
+};
+
+static void nothing_to_cancel(struct via_ioas_user *user)
+{
+}
+
+static void waiter_unparked(struct via_ioas_user *user)
+{
+	struct waiter *waiter = (void *)((char *)user - offsetof(struct waiter, user));
+
+	via_bell_ring(&waiter->access->bell);
+}
+
+static bool is_attached(struct via_access *access, const struct via_ioas *ioas)
+{
+	bool ret;
+
+	pthread_mutex_lock(&access->lock);
+	ret = access->ioas == ioas && !access->leaving;
+	pthread_mutex_unlock(&access->lock);
+	return ret;
+}
+
+/* How long the first area of [first, last] that is parked may be so, or 0: none is. */
+static uint64_t parked_until(struct via_ioas *ioas, via_iova_t first, via_iova_t last)
+{
+	const struct via_ioas_area *area;
+	uint64_t until = 0;
+
+	via_ioas_lock(ioas);
+	area = via_ioas_find(ioas, first);
+	while (area && area->first <= last && !area->parked)
+		area = area->last >= last ? NULL : via_ioas_find(ioas, area->last + 1);
+	if (area && area->first <= last)
+		until = area->parked_until;
+	via_ioas_unlock(ioas);
+	return until;
+}
+
+/* Until nothing of [first, last] is parked: 0, -EBUSY too long, -ENOENT the access goes away. */
+static int wait_unparked(struct via_access *access, struct via_ioas *ioas, via_iova_t first,
+			 via_iova_t last)
+{
+	struct waiter waiter = {
+		.user = { .cancel = nothing_to_cancel, .unparked = waiter_unparked },
+		.access = access,
+	};
+	int rc = -EAGAIN;
+
+	if (via_epoch_inside())
+		return -EBUSY;
+	via_ioas_user_add(ioas, &waiter.user);
+	while (rc == -EAGAIN) {
+		uint32_t rings = via_bell_rings(&access->bell);
+		uint64_t until = parked_until(ioas, first, last);
+
+		if (!is_attached(access, ioas))
+			rc = -ENOENT;
+		else if (!until)
+			rc = 0;
+		else if (!via_bell_wait(&access->bell, rings, until))
+			rc = -EBUSY;
+	}
+	via_ioas_user_remove(ioas, &waiter.user);
+	return rc;
+}
+
+/* Calls ------------------------------------------------------------------ */
+
+static int range_of(via_iova_t iova, uint64_t len, via_iova_t *ret_last)
+{
+	if (!len)
+		return -EINVAL;
+	return __builtin_add_overflow(iova, len - 1, ret_last) ? -EOVERFLOW : 0;
+}
+
+int via_access_pin(struct via_access *access, via_iova_t iova, uint64_t len, unsigned int flags,
+		   struct via_piece **ret_pieces, size_t *ret_n)
+{
+	struct via_ioas *ioas;
+	via_iova_t last;
+	int rc = range_of(iova, len, &last);
+
+	if (rc)
+		return rc;
+	if (!access->ops.unmap)
+		return -EINVAL;
+	ioas = ioas_of(access, false);
+	if (!ioas)
+		return -ENOENT;
+	do {
+		/* The IOAS first: an unpin waits for our lock, and whoever changes the IOAS for that. */
+		via_ioas_hold(ioas);
+		pthread_mutex_lock(&access->lock);
+		rc = access->ioas != ioas || access->leaving ?
+			     -ENOENT :
+			     pin(access, ioas, iova, last, flags, ret_pieces, ret_n);
+		pthread_mutex_unlock(&access->lock);
+		via_ioas_drop(ioas);
+		if (rc != -EAGAIN)
+			break;
+		rc = wait_unparked(access, ioas, iova, last);
+	} while (!rc);
+	via_ioas_put(ioas);
+	return rc;
+}
+
+int via_access_unpin(struct via_access *access, via_iova_t iova, uint64_t len, unsigned int flags)
+{
+	struct via_ioas *ioas = ioas_of(access, true);
+	bool lock = flags & VIA_ACCESS_LOCK;
+	struct record *record = NULL;
+	via_iova_t last;
+
+	if (!ioas)
+		return -ENOENT;
+	via_ioas_lock(ioas);
+	if (!range_of(iova, len, &last))
+		record = find_record(access, iova, last);
+	if (record && (lock ? !record->n_locks : record->count == record->n_locks))
+		record = NULL;
+	if (record)
+		release(access, ioas, record, lock);
+	else
+		via_ioas_unlock(ioas);
+	via_ioas_put(ioas);
+	return record ? 0 : -ENOENT;
+}
+
+/* A record that nobody is at, or NULL. With ioas->lock. */
+static struct record *any_settled(const struct via_access *access)
+{
+	for (size_t i = 0; i < access->n_buckets; i++)
+		for (struct record *r = access->buckets[i]; r; r = r->next)
+			if (r->settled)
+				return r;
+	return NULL;
+}
+
+/* What the owner has not unpinned although it was told; and wait for what it is unpinning. */
+static void force_unpin(struct via_access *access, struct via_ioas *ioas)
+{
+	via_ioas_lock(ioas);
+	while (access->n_records) {
+		struct record *record = any_settled(access);
+
+		if (record) {
+			count_areas(ioas, record, 0, record->n_locks ? -1u : 0);
+			record->n_locks = 0;
+			record->count = 1;
+			release(access, ioas, record, false);
+		} else {
+			via_ioas_unlock(ioas);
+			(void)sched_yield();
+		}
+		via_ioas_lock(ioas);
+	}
+	via_ioas_unlock(ioas);
+}
+
+int via_access_identities(struct via_access *access, via_iova_t iova, uint64_t len,
+			  struct via_page_identity *identities)
+{
+	struct via_ioas *ioas = ioas_of(access, true);
+	struct record *record = NULL;
+	via_iova_t last;
+	int rc = 0;
+
+	if (!ioas)
+		return -ENOENT;
+	via_ioas_lock(ioas);
+	if (!range_of(iova, len, &last))
+		record = find_record(access, iova, last);
+	if (record && record->count == UINT_MAX)
+		record = NULL;
+	if (record)
+		record->count++; /* stays while we look */
+	via_ioas_unlock(ioas);
+	for (size_t i = 0; record && !rc && i < record->n; i++) {
+		const struct slice *slice = &record->slices[i];
+
+		for (uint64_t done = 0; !rc && done < slice->len; done += VIA_PAGES_SIZE)
+			rc = via_pages_identity(slice->pages, slice->offset + done, identities++);
+	}
+	if (record) {
+		via_ioas_lock(ioas);
+		release(access, ioas, record, false);
+	}
+	via_ioas_put(ioas);
+	return record ? rc : -ENOENT;
+}
+
+/* Copying ---------------------------------------------------------------- */
+
+/* What one section may do from iova on; *ret_done bytes were done. */
+static int copy_part(struct via_ioas *ioas, via_iova_t iova, via_iova_t last, void *buf, bool write,
+		     uint64_t *ret_done)
+{
+	struct via_pages *pages = NULL;
+	struct via_ioas_area *area;
+	uint64_t offset = 0, len = last - iova;
+	int rc;
+
+	*ret_done = 0;
+	/* Who unmaps waits for the section. */
+	via_epoch_enter();
+	via_ioas_lock(ioas);
+	rc = area_at(ioas, iova, &area);
+	if (!rc)
+		rc = check_rights(area, write);
+	if (!rc) {
+		if (len > area->last - iova)
+			len = area->last - iova;
+		len = len < SECTION_BYTES ? len + 1 : SECTION_BYTES;
+		pages = via_pages_get(area->pages);
+		offset = area->offset + (iova - area->first);
+	}
+	via_ioas_unlock(ioas);
+	if (!rc)
+		rc = via_pages_copy(pages, offset, buf, len, write, ret_done);
+	via_epoch_exit();
+	via_pages_put(pages);
+	return rc;
+}
+
+int via_access_rw(struct via_access *access, via_iova_t iova, void *buf, uint64_t len, bool write)
+{
+	struct via_ioas *ioas;
+	uint8_t *at = buf;
+	via_iova_t last;
+	int rc = range_of(iova, len, &last);
+
+	if (rc)
+		return rc;
+	ioas = ioas_of(access, false);
+	if (!ioas)
+		return -ENOENT;
+	via_ioas_hold(ioas);
+	while (!rc && len) {
+		uint64_t done;
+
+		rc = copy_part(ioas, iova, last, at, write, &done);
+		if (rc == -EAGAIN) {
+			via_ioas_drop(ioas);
+			rc = wait_unparked(access, ioas, iova, iova);
+			via_ioas_hold(ioas);
+		}
+		at += done;
+		iova += done;
+		len -= done;
+	}
+	via_ioas_drop(ioas);
+	via_ioas_put(ioas);
+	return rc;
+}
