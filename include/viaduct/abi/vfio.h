@@ -70,6 +70,13 @@ extern "C" {
 #define VIA_VFIO_IOMMU_ENABLE 0x3b73
 #define VIA_VFIO_IOMMU_DISABLE 0x3b74
 #define VIA_VFIO_IOMMU_DIRTY_PAGES 0x3b75
+/* Container with a sPAPR TCE IOMMU; MAP_DMA, UNMAP_DMA, ENABLE and DISABLE as above. */
+#define VIA_VFIO_IOMMU_SPAPR_TCE_GET_INFO 0x3b70
+#define VIA_VFIO_IOMMU_SPAPR_REGISTER_MEMORY 0x3b75
+#define VIA_VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY 0x3b76
+#define VIA_VFIO_IOMMU_SPAPR_TCE_CREATE 0x3b77
+#define VIA_VFIO_IOMMU_SPAPR_TCE_REMOVE 0x3b78
+#define VIA_VFIO_EEH_PE_OP 0x3b79
 
 /**
  * struct via_vfio_info_cap_header - head of an entry in a capability chain
@@ -575,6 +582,55 @@ struct via_vfio_device_detach_iommufd_pt {
 };
 VIA_ABI_SIZE(via_vfio_device_detach_iommufd_pt, 12);
 VIA_ABI_AT(via_vfio_device_detach_iommufd_pt, pasid, 8);
+
+/* sPAPR TCE container ------------------------------------------------------ */
+
+struct via_vfio_iommu_spapr_tce_ddw_info {
+	uint64_t pgsizes; /* bit n: pages of 2^n bytes */
+	uint32_t max_dynamic_windows_supported;
+	uint32_t levels;
+};
+VIA_ABI_SIZE(via_vfio_iommu_spapr_tce_ddw_info, 16);
+
+#define VIA_VFIO_IOMMU_SPAPR_INFO_DDW (1u << 0)
+
+struct via_vfio_iommu_spapr_tce_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t dma32_window_start;
+	uint32_t dma32_window_size;
+	struct via_vfio_iommu_spapr_tce_ddw_info ddw; /* with the flag only */
+};
+VIA_ABI_SIZE(via_vfio_iommu_spapr_tce_info, 32);
+VIA_ABI_AT(via_vfio_iommu_spapr_tce_info, ddw, 16);
+
+struct via_vfio_iommu_spapr_register_memory {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t vaddr;
+	uint64_t size;
+};
+VIA_ABI_SIZE(via_vfio_iommu_spapr_register_memory, 24);
+
+struct via_vfio_iommu_spapr_tce_create {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t page_shift;
+	uint32_t reserved1;
+	uint64_t window_size;
+	uint32_t levels;
+	uint32_t reserved2;
+	uint64_t start_addr; /* out */
+};
+VIA_ABI_SIZE(via_vfio_iommu_spapr_tce_create, 40);
+VIA_ABI_AT(via_vfio_iommu_spapr_tce_create, start_addr, 32);
+
+struct via_vfio_iommu_spapr_tce_remove {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t start_addr;
+};
+VIA_ABI_SIZE(via_vfio_iommu_spapr_tce_remove, 16);
 
 #ifdef __cplusplus
 }
