@@ -15,13 +15,13 @@ enum { PRIORITY_REGISTERS, PRIORITY_AREA, PRIORITY_MSIX };
 static void enter_model(struct via_device *dev)
 {
 	if (!(dev->desc->flags & VIA_DEVICE_CONCURRENT))
-		pthread_mutex_lock(&dev->model_lock);
+		via_peers_lock_model(dev);
 }
 
 static void leave_model(struct via_device *dev)
 {
 	if (!(dev->desc->flags & VIA_DEVICE_CONCURRENT))
-		pthread_mutex_unlock(&dev->model_lock);
+		via_peers_unlock_model(dev);
 }
 
 static int register_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
@@ -113,10 +113,10 @@ static int doorbell_write(void *opaque, uint64_t offset, unsigned int size, uint
 	if (dev->migration.quiet)
 		return VIA_BUS_OK;
 	/* On this thread, which saves a wake-up: a posted write done early. */
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	if (dev->ops->doorbell(dev, dev->model, bar->index))
 		via_count(&dev->counters.doorbells);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	return VIA_BUS_OK;
 }
 

@@ -2,6 +2,8 @@
 /* A device's life, and what config space makes of it: decoding, bus mastering, resets. */
 #include "device/internal.h"
 
+#include "iommu/dma.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -63,12 +65,12 @@ static void reset_model(void *cookie, enum via_reset kind)
 
 	via_dma_enable(dev->dma, false);
 	pthread_rwlock_wrlock(&dev->memory_lock);
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	/* What was asked for before the reset must not happen after it. */
 	__atomic_store_n(&dev->worker.events, 0, __ATOMIC_RELAXED);
 	if (dev->ops->reset)
 		dev->ops->reset(dev, dev->model, kind);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	pthread_rwlock_unlock(&dev->memory_lock);
 	/* A program finds the command register as it was (6.5). */
 	via_device_update_dma(dev);
@@ -84,9 +86,9 @@ static void vendor_written(void *cookie, unsigned int pos, unsigned int width, u
 
 	if (!dev->ops->config_write)
 		return;
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	dev->ops->config_write(dev, dev->model, pos, width, value);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 }
 
 static uint32_t vendor_read(void *cookie, unsigned int pos, unsigned int width, uint32_t value)
@@ -95,9 +97,9 @@ static uint32_t vendor_read(void *cookie, unsigned int pos, unsigned int width, 
 
 	if (!dev->ops->config_read)
 		return value;
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	value = dev->ops->config_read(dev, dev->model, pos, width, value);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	return value;
 }
 
@@ -145,7 +147,7 @@ static int init_locks(struct via_device *dev)
 	via_migration_init(dev);
 	pthread_rwlock_init(&dev->vf_lock, NULL);
 	via_power_init(dev);
-	return 0;
+	return via_peers_init(dev);
 }
 
 static int init_pci(struct via_device *dev, struct via_error *err)
@@ -269,6 +271,7 @@ void via_device_free(struct via_device *dev)
 		return;
 	via_vfs_unlink(dev);
 	via_exports_close(dev);
+	via_peers_close(dev);
 	if (dev->worker.running)
 		via_worker_stop(dev);
 	via_config_free(dev->config);
@@ -300,6 +303,7 @@ void via_device_let_go(struct via_device *dev)
 	if (__atomic_sub_fetch(&dev->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	via_migration_deinit(dev);
+	via_peers_deinit(dev);
 	pthread_rwlock_destroy(&dev->memory_lock);
 	free(dev);
 }
@@ -315,6 +319,8 @@ int via_device_open(struct via_device *dev)
 		ret = via_worker_start(dev);
 		if (ret)
 			via_config_close(dev->config);
+		else
+			via_peers_open(dev);
 	}
 	if (!ret)
 		dev->opens++;
@@ -327,11 +333,14 @@ void via_device_close(struct via_device *dev)
 	pthread_mutex_lock(&dev->open_lock);
 	if (!--dev->opens) {
 		via_ioeventfds_run(dev);
+		/* As for a reset: what follows waits for accesses to registers. */
+		via_dma_enable(dev->dma, false);
 		via_power_end(dev);
 		if (dev->closing)
 			dev->closing(dev->closing_cookie, dev, false);
 		via_ioeventfds_close(dev);
 		via_exports_close(dev);
+		via_peers_close(dev);
 		via_config_close(dev->config);
 		via_migration_close(dev);
 		if (dev->worker.running)
@@ -369,9 +378,16 @@ struct via_config *via_device_config(struct via_device *dev)
 	return dev->config;
 }
 
+/*
+ * A reset switches bus mastering off, but first memory, and for that it waits for accesses to
+ * registers, which may wait for the model, which may wait for memory that is away.
+ */
 int via_device_reset(struct via_device *dev)
 {
+	via_dma_enable(dev->dma, false);
+	via_peers_settle(dev);
 	via_config_reset(dev->config, VIA_RESET_IOCTL);
+	via_device_update_dma(dev);
 	via_migration_settle(dev);
 	return 0;
 }
@@ -380,11 +396,16 @@ void via_devices_bus_reset(struct via_device *const *devs, unsigned int n)
 {
 	struct via_config *configs[VIA_SLOT_FUNCTIONS] = {NULL};
 
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
+		via_dma_enable(devs[i]->dma, false);
+		via_peers_settle(devs[i]);
 		configs[i] = devs[i]->config;
+	}
 	via_config_reset_together(configs, n, VIA_RESET_HOT);
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++) {
+		via_device_update_dma(devs[i]);
 		via_migration_settle(devs[i]);
+	}
 }
 
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge)
@@ -398,6 +419,11 @@ bool via_device_can_reset(const struct via_device *dev, bool below_bridge)
 int via_device_attach(struct via_device *dev, struct via_ioas *ioas)
 {
 	return via_dma_attach(dev->dma, ioas);
+}
+
+int via_device_attach_domain(struct via_device *dev, struct via_domain *domain)
+{
+	return via_dma_attach_domain(dev->dma, domain);
 }
 
 /* --- plain answers --- */
@@ -429,12 +455,12 @@ struct via_dma *via_device_dma(struct via_device *dev)
 
 void via_device_lock(struct via_device *dev)
 {
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 }
 
 void via_device_unlock(struct via_device *dev)
 {
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 }
 
 /* --- interrupts --- */

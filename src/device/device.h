@@ -168,8 +168,12 @@ int via_device_reset(struct via_device *dev);
  */
 void via_devices_bus_reset(struct via_device *const *devs, unsigned int n);
 
+struct via_domain;
+
 /* Where DMA goes; NULL detaches. */
 int via_device_attach(struct via_device *dev, struct via_ioas *ioas);
+/* To a domain, which must outlive that; NULL detaches. The device's writes are recorded there. */
+int via_device_attach_domain(struct via_device *dev, struct via_domain *domain);
 
 /*
  * Mappings of a BAR. Each mappable BAR is one memfd of the BAR's size; areas

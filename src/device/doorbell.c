@@ -12,12 +12,12 @@ bool via_doorbells_poll(struct via_device *dev)
 	for (unsigned int i = 0; dev->memory_on && i < VIA_PCI_BARS; i++) {
 		if (!dev->bars[i].has_doorbells)
 			continue;
-		pthread_mutex_lock(&dev->model_lock);
+		via_peers_lock_model(dev);
 		if (dev->ops->doorbell(dev, dev->model, i)) {
 			via_count(&dev->counters.doorbells);
 			found = true;
 		}
-		pthread_mutex_unlock(&dev->model_lock);
+		via_peers_unlock_model(dev);
 	}
 	pthread_rwlock_unlock(&dev->memory_lock);
 	return found;

@@ -19,7 +19,7 @@ struct via_region_export {
 
 	struct via_region_export *next;	       /* memory_lock */
 	struct via_region_importer *importers; /* memory_lock */
-	bool closed;			       /* memory_lock: the device was closed since */
+	bool closed; /* atomic; written with memory_lock held: the device was closed since */
 	struct via_region_range ranges[];      /* constant */
 };
 
@@ -146,14 +146,19 @@ static bool is_memory(const struct via_bar *bar, const struct via_region_range *
 int via_region_export_attach(struct via_region_export *export, struct via_region_importer *importer)
 {
 	struct via_device *dev = export->dev;
+	bool calls = false;
 	int ret = 0;
 
 	pthread_rwlock_wrlock(&dev->memory_lock);
 	if (export->closed || !dev->mapped)
 		ret = -ENODEV;
-	for (size_t i = 0; !ret && i < export->n_ranges; i++)
-		if (!is_memory(export->bar, &export->ranges[i]))
+	for (size_t i = 0; !ret && i < export->n_ranges; i++) {
+		calls |= !is_memory(export->bar, &export->ranges[i]);
+		if (calls && !importer->by_calls && !importer->registers)
 			ret = -EOPNOTSUPP;
+	}
+	if (!ret && (calls || importer->by_calls))
+		ret = via_peers_expect(dev);
 	if (!ret) {
 		importer->next = export->importers;
 		export->importers = importer;
@@ -192,9 +197,41 @@ void via_region_export_slice(const struct via_region_export *export, size_t i,
 	*ret_slice = (struct via_region_slice){
 		.fd = export->bar->memfd,
 		.offset = range->offset,
-		.memory = export->bar->memory + range->offset,
+		.memory = export->bar->memory ? export->bar->memory + range->offset : NULL,
 		.len = range->length,
 	};
+}
+
+uint8_t *via_region_export_memory(const struct via_region_export *export, size_t i,
+				  uint64_t offset, uint64_t *ret_len)
+{
+	const struct via_region_range *range = &export->ranges[i];
+	const struct via_bar *bar = export->bar;
+	uint64_t at = range->offset + offset, end = range->offset + range->length;
+
+	/* The areas cover the BAR's pages, and an export is of whole ones. */
+	for (size_t n = 0; n < bar->n_areas; n++) {
+		const struct via_area *area = &bar->areas[n];
+
+		if (at - area->offset >= area->size)
+			continue;
+		if (end > area->offset + area->size)
+			end = area->offset + area->size;
+		*ret_len = end - at;
+		return area->kind == VIA_AREA_REGISTER || !bar->memory ? NULL : bar->memory + at;
+	}
+	*ret_len = end - at;
+	return NULL;
+}
+
+int via_region_export_access(struct via_region_export *export, size_t i, uint64_t offset,
+			     void *buf, size_t len, bool write)
+{
+	/* Set before the queue is closed, which is before the device can be opened again. */
+	if (__atomic_load_n(&export->closed, __ATOMIC_ACQUIRE))
+		return -EFAULT;
+	return via_peers_access(export->dev, export->bar->index, export->ranges[i].offset + offset,
+				buf, len, write);
 }
 
 void via_region_export_written(struct via_region_export *export)
@@ -205,6 +242,8 @@ void via_region_export_written(struct via_region_export *export)
 
 void via_exports_revoke(struct via_device *dev)
 {
+	/* First: an importer waits for readers of pages, one of which may wait for the registers. */
+	via_peers_answer(dev, false);
 	for (struct via_region_export *e = dev->exports; e; e = e->next)
 		for (struct via_region_importer *i = e->importers; i && !e->closed; i = i->next)
 			i->revoke(i);
@@ -215,6 +254,7 @@ void via_exports_restore(struct via_device *dev)
 	for (struct via_region_export *e = dev->exports; e; e = e->next)
 		for (struct via_region_importer *i = e->importers; i && !e->closed; i = i->next)
 			i->restore(i);
+	via_peers_answer(dev, true);
 }
 
 void via_exports_close(struct via_device *dev)
@@ -223,6 +263,6 @@ void via_exports_close(struct via_device *dev)
 	if (dev->mapped)
 		via_exports_revoke(dev);
 	for (struct via_region_export *e = dev->exports; e; e = e->next)
-		e->closed = true;
+		__atomic_store_n(&e->closed, true, __ATOMIC_RELEASE);
 	pthread_rwlock_unlock(&dev->memory_lock);
 }

@@ -29,13 +29,15 @@ struct via_region_importer {
 	 */
 	void (*revoke)(struct via_region_importer *importer);
 	void (*restore)(struct via_region_importer *importer);
+	/* Set before it is attached: it accesses registers by calls; and memory too. */
+	bool registers, by_calls;
 };
 
 /* What of one range is to be had: bytes in a file and, the same bytes, in our memory. */
 struct via_region_slice {
 	int fd;		 /* borrowed: the region's file */
 	uint64_t offset; /* in it */
-	void *memory;	 /* stays where it is, also while revoked */
+	void *memory;	 /* stays where it is, also while revoked; not where registers are */
 	uint64_t len;
 };
 
@@ -51,8 +53,8 @@ int via_region_export_new(struct via_device *dev, unsigned int region,
 void via_region_export_free(struct via_region_export *export);
 
 /*
- * 0, -ENODEV while revoked, -EOPNOTSUPP when some of it is registers: an access
- * to those has to be seen by the model, they are no memory.
+ * 0, -ENODEV while revoked, -ENOMEM, -EOPNOTSUPP when some of it is registers and the importer
+ * is not made for them: an access to those has to be seen by the model, they are no memory.
  */
 int via_region_export_attach(struct via_region_export *export,
 			     struct via_region_importer *importer);
@@ -65,6 +67,18 @@ size_t via_region_export_count(const struct via_region_export *export);
 /* i below the count; attached. */
 void via_region_export_slice(const struct via_region_export *export, size_t i,
 			     struct via_region_slice *ret_slice);
+/*
+ * The memory at offset of slice i, and how far it goes on; NULL, and how far that goes on,
+ * where registers are. Attached.
+ */
+uint8_t *via_region_export_memory(const struct via_region_export *export, size_t i,
+				  uint64_t offset, uint64_t *ret_len);
+/*
+ * Registers there. Any thread, with any lock of any device but those of this one held. Writes are
+ * posted. 0, or -EFAULT: it does not answer, or not in time.
+ */
+int via_region_export_access(struct via_region_export *export, size_t i, uint64_t offset,
+			     void *buf, size_t len, bool write);
 /* The importer has written: there may be doorbells among it. Any thread, in a callback too. */
 void via_region_export_written(struct via_region_export *export);
 

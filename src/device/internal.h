@@ -18,8 +18,11 @@
  * for reading and then the locks of each of its virtual functions. These may take the
  * model_lock of the physical one.
  *
- * The worker's and the guards' locks are leaves: nothing else is taken inside
+ * The worker's, the peers' and the guards' locks are leaves: nothing else is taken inside
  * them, except that a guard's callbacks run with guard_lock held.
+ *
+ * DMA may be done with the model_lock held, or memory_lock for reading; it waits for no lock
+ * of another device (peers.h).
  *
  * A bus callback runs in an epoch section and may wait for model_lock, so
  * nothing that waits for a grace period may be called with model_lock held.
@@ -29,6 +32,7 @@
 
 #include "device/device.h"
 #include "device/migration.h"
+#include "device/peers.h"
 #include "pci/config.h"
 
 #include <viaduct/bus.h>
@@ -161,7 +165,9 @@ struct via_device {
 
 	struct via_power power;
 	struct via_ioeventfds ioeventfds;
-	pthread_mutex_t model_lock;
+	pthread_mutex_t model_lock;	  /* taken by via_peers_lock_model() */
+	struct via_device *model_outer;	  /* model_lock: see peers.c */
+	struct via_peers peers;
 	struct via_worker worker;
 	struct via_device_counters counters; /* atomic, relaxed */
 };
@@ -198,6 +204,13 @@ void via_vfs_unlink(struct via_device *vf);
 /* bars.c */
 int via_bars_init(struct via_device *dev);
 void via_bars_deinit(struct via_device *dev);
+
+/*
+ * region.c: of another device's DMA to registers, on the peers' thread. -EIO it does not answer; it
+ * does not wait for a reset that is under way.
+ */
+int via_device_peer_access(struct via_device *dev, unsigned int region, uint64_t offset,
+			   uint8_t *buf, size_t len, bool write);
 
 /* mapping.c */
 int via_bar_mapping_init(struct via_bar *bar);

@@ -322,6 +322,8 @@ int via_device_migration_set(struct via_device *dev, uint32_t target,
 	*ret_session = NULL;
 	if (!flags)
 		return -ENOTTY;
+	/* What other devices have sent while it ran is part of its state. */
+	via_peers_settle(dev);
 	enter(dev);
 	do {
 		enum via_migration_state next;

@@ -84,6 +84,7 @@ void via_device_begin(struct via_device *dev)
 	struct via_power *p = &dev->power;
 
 	via_ioeventfds_run(dev);
+	via_peers_settle(dev);
 	__atomic_fetch_add(&p->users, 1, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&p->engaged, __ATOMIC_SEQ_CST))
 		return;

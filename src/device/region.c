@@ -82,19 +82,35 @@ static int bus_result(int ret)
 	return ret == -ENXIO ? 0 : ret;
 }
 
+/* memory_lock is held. */
+static int read_entered(struct via_bar *bar, uint64_t offset, unsigned int size,
+			uint64_t *ret_value)
+{
+	uint64_t value = UINT64_MAX;
+	int ret;
+
+	via_count(&bar->dev->counters.bar_reads);
+	ret = bus_result(via_bus_read_value(bar->bus, offset, size, &value));
+	if (!ret)
+		*ret_value = value;
+	return ret;
+}
+
+static int write_entered(struct via_bar *bar, uint64_t offset, unsigned int size, uint64_t value)
+{
+	via_count(&bar->dev->counters.bar_writes);
+	return bus_result(via_bus_write_value(bar->bus, offset, size, value));
+}
+
 static int bar_read_value(struct via_bar *bar, const bool *gate, uint64_t offset,
 			  unsigned int size, uint64_t *ret_value)
 {
-	uint64_t value = UINT64_MAX;
 	int ret = enter(bar->dev, gate);
 
 	if (ret)
 		return ret;
-	via_count(&bar->dev->counters.bar_reads);
-	ret = bus_result(via_bus_read_value(bar->bus, offset, size, &value));
+	ret = read_entered(bar, offset, size, ret_value);
 	leave(bar->dev);
-	if (!ret)
-		*ret_value = value;
 	return ret;
 }
 
@@ -105,8 +121,7 @@ static int bar_write_value(struct via_bar *bar, const bool *gate, uint64_t offse
 
 	if (ret)
 		return ret;
-	via_count(&bar->dev->counters.bar_writes);
-	ret = bus_result(via_bus_write_value(bar->bus, offset, size, value));
+	ret = write_entered(bar, offset, size, value);
 	leave(bar->dev);
 	return ret;
 }
@@ -217,14 +232,14 @@ static void vga_one(struct via_device *dev, uint64_t at, unsigned int width, uin
 	if (dev->migration.frozen)
 		ops = &nobody;
 	if (serial)
-		pthread_mutex_lock(&dev->model_lock);
+		via_peers_lock_model(dev);
 	if (in && ops->read)
 		value = ops->read(dev, dev->model, VIA_DEVICE_VGA, at, width);
 	else if (out && ops->write)
 		ops->write(dev, dev->model, VIA_DEVICE_VGA, at, width,
 			   value & (UINT64_MAX >> (64 - 8 * width)));
 	if (serial)
-		pthread_mutex_unlock(&dev->model_lock);
+		via_peers_unlock_model(dev);
 	if (in) {
 		value = (VIA_FORCE uint64_t)via_cpu_to_le64(value);
 		memcpy(in, &value, width);
@@ -285,6 +300,7 @@ ssize_t via_device_region_read(struct via_device *dev, unsigned int region, uint
 {
 	if (!len)
 		return 0;
+	via_peers_settle(dev);
 	if (region == VIA_REGION_CONFIG) {
 		via_count(&dev->counters.config_reads);
 		return via_config_read(dev->config, offset, buf, len);
@@ -297,6 +313,7 @@ ssize_t via_device_region_write(struct via_device *dev, unsigned int region, uin
 {
 	if (!len)
 		return 0;
+	via_peers_settle(dev);
 	if (region == VIA_REGION_CONFIG) {
 		ssize_t ret;
 
@@ -323,6 +340,7 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
 	via_ioeventfds_run(dev);
+	via_peers_settle(dev);
 	return bar_read_value(&dev->bars[region], &dev->mapped, offset, size, ret_value);
 }
 
@@ -332,7 +350,50 @@ int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_
 	if (!mapped_valid(dev, region, offset, size))
 		return -EINVAL;
 	via_ioeventfds_run(dev);
+	via_peers_settle(dev);
 	return bar_write_value(&dev->bars[region], &dev->mapped, offset, size, value);
+}
+
+/* One naturally aligned access. */
+static int peer_value(struct via_bar *bar, uint64_t offset, unsigned int size, uint8_t *buf,
+		      bool write)
+{
+	struct via_device *dev = bar->dev;
+	uint64_t value = 0;
+	int ret = -EIO;
+
+	if (write) {
+		memcpy(&value, buf, size);
+		value = via_le64_to_cpu((VIA_FORCE via_le64)value);
+	}
+	pthread_rwlock_rdlock(&dev->memory_lock);
+	if (dev->mapped)
+		ret = write ? write_entered(bar, offset, size, value) :
+			      read_entered(bar, offset, size, &value);
+	leave(dev);
+	if (!ret && !write) {
+		value = (VIA_FORCE uint64_t)via_cpu_to_le64(value);
+		memcpy(buf, &value, size);
+	}
+	return ret;
+}
+
+int via_device_peer_access(struct via_device *dev, unsigned int region, uint64_t offset,
+			   uint8_t *buf, size_t len, bool write)
+{
+	struct via_bar *bar = &dev->bars[region];
+
+	while (len) {
+		unsigned int size = chunk_width(bar, offset, len);
+		int ret = peer_value(bar, offset, size, buf, write);
+
+		if (ret)
+			return ret;
+		offset += size;
+		buf += size;
+		len -= size;
+	}
+	return 0;
 }
 
 size_t via_device_config_size(const struct via_device *dev)

@@ -100,9 +100,9 @@ static int look(struct via_stream_out *out)
 	struct via_device *dev = out->dev;
 	ssize_t len;
 
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	len = dev->ops->migration->save(dev, dev->model, out->now);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	if (len < 0)
 		return (int)len;
 	out->now_len = (size_t)len;

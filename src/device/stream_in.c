@@ -253,12 +253,12 @@ int via_stream_in_apply(struct via_stream_in *in)
 
 	if (via_config_load(dev->config, in->config))
 		return REFUSE(in, "its power state cannot be");
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	/* What is to be done is what the model says of its new state. */
 	__atomic_store_n(&dev->worker.events, 0, __ATOMIC_RELAXED);
 	ret = dev->ops->migration->load(dev, dev->model, in->version, in->model, in->model_len,
 					&err);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	if (ret) {
 		(void)REFUSE(in, "%s", err.text[0] ? err.text : strerror(-ret));
 		return ret;

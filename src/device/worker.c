@@ -69,12 +69,12 @@ static bool run_work(struct via_device *dev)
 
 	if (!__atomic_load_n(&w->events, __ATOMIC_RELAXED))
 		return false;
-	pthread_mutex_lock(&dev->model_lock);
+	via_peers_lock_model(dev);
 	/* Taken with the lock held, so that a reset before us has cleared them. */
 	events = __atomic_exchange_n(&w->events, 0, __ATOMIC_SEQ_CST);
 	if (events && dev->ops->work)
 		dev->ops->work(dev, dev->model, events);
-	pthread_mutex_unlock(&dev->model_lock);
+	via_peers_unlock_model(dev);
 	return events;
 }
 

@@ -46,6 +46,7 @@ struct edu {
 	uint64_t dma_mask; /* constant */
 	/* All below: the device's lock. */
 	uint32_t liveness, factorial, status, irq_status;
+	uint32_t resets;
 	uint64_t dma_src, dma_dst, dma_count, dma_cmd;
 	uint8_t buffer[DMA_BUFFER_SIZE];
 };
@@ -193,22 +194,42 @@ static bool in_buffer(uint64_t addr, uint64_t count)
 	       addr - DMA_BUFFER <= DMA_BUFFER_SIZE - count;
 }
 
-static void run_dma(struct via_device *dev, struct edu *edu)
+/*
+ * The bytes go without the device's lock: memory may keep the card waiting, and its
+ * registers answer meanwhile. False: there has been a reset.
+ */
+static bool transfer(struct via_device *dev, struct edu *edu, bool to_ram, uint8_t *card,
+		     uint64_t host, uint64_t count)
 {
 	struct via_dma *dma = via_device_dma(dev);
+	const uint32_t resets = edu->resets;
+	uint8_t bytes[DMA_BUFFER_SIZE];
+
+	if (to_ram)
+		memcpy(bytes, card, count);
+	via_device_unlock(dev);
+	/* A fault is the IOMMU's to report; the card only finishes. */
+	if (to_ram)
+		(void)via_dma_write(dma, host, bytes, count);
+	else
+		(void)via_dma_read(dma, host, bytes, count);
+	via_device_lock(dev);
+	if (edu->resets != resets)
+		return false;
+	if (!to_ram)
+		memcpy(card, bytes, count);
+	return true;
+}
+
+static void run_dma(struct via_device *dev, struct edu *edu)
+{
 	bool to_ram = edu->dma_cmd & DMA_TO_RAM;
 	uint64_t card = to_ram ? edu->dma_src : edu->dma_dst;
 	uint64_t host = (to_ram ? edu->dma_dst : edu->dma_src) & edu->dma_mask;
 
-	/* A fault is the IOMMU's to report; the card only finishes. */
-	if (in_buffer(card, edu->dma_count)) {
-		uint8_t *bytes = edu->buffer + (card - DMA_BUFFER);
-
-		if (to_ram)
-			(void)via_dma_write(dma, host, bytes, edu->dma_count);
-		else
-			(void)via_dma_read(dma, host, bytes, edu->dma_count);
-	}
+	if (in_buffer(card, edu->dma_count) &&
+	    !transfer(dev, edu, to_ram, edu->buffer + (card - DMA_BUFFER), host, edu->dma_count))
+		return;
 	edu->dma_cmd &= ~(uint64_t)DMA_RUN;
 	if (edu->dma_cmd & DMA_IRQ)
 		raise_irq(dev, edu, IRQ_DMA);
@@ -226,7 +247,7 @@ static void edu_reset(struct via_device *dev, void *model, enum via_reset kind)
 {
 	struct edu *edu = model;
 
-	*edu = (struct edu){.dma_mask = edu->dma_mask};
+	*edu = (struct edu){.dma_mask = edu->dma_mask, .resets = edu->resets + 1};
 	via_irq_set_level(dev, false);
 }
 

@@ -82,7 +82,7 @@ struct function {
 	bool virtual;
 	unsigned int index;
 	/* The device's lock: all below. */
-	uint32_t status, length, key, copies;
+	uint32_t status, length, key, copies, resets;
 	uint64_t src, dst;
 };
 
@@ -243,9 +243,9 @@ static void function_write(struct via_device *dev, void *model, unsigned int bar
 	}
 }
 
-static int copy(struct via_device *dev, const struct function *f)
+/* f: as it was when the copy began. */
+static int copy(struct via_dma *dma, const struct function *f)
 {
-	struct via_dma *dma = via_device_dma(dev);
 	uint8_t buf[4096], key[4];
 	int ret = f->length > MAX_LENGTH ? -E2BIG : 0;
 
@@ -266,8 +266,15 @@ static int copy(struct via_device *dev, const struct function *f)
 static void function_work(struct via_device *dev, void *model, uint64_t events)
 {
 	struct function *f = model;
-	int ret = copy(dev, f);
+	const struct function now = *f;
+	int ret;
 
+	/* Memory may keep us waiting: registers answer meanwhile, and there may be a reset. */
+	via_device_unlock(dev);
+	ret = copy(via_device_dma(dev), &now);
+	via_device_lock(dev);
+	if (f->resets != now.resets)
+		return;
 	f->status &= ~STATUS_BUSY;
 	f->status |= ret ? STATUS_FAILED : STATUS_DONE;
 	f->copies += !ret;
@@ -279,7 +286,8 @@ static void function_reset(struct via_device *dev, void *model, enum via_reset k
 	struct function *f = model;
 	struct card *card = f->card;
 
-	*f = (struct function){.card = card, .virtual = f->virtual, .index = f->index};
+	*f = (struct function){.card = card, .virtual = f->virtual, .index = f->index,
+			       .resets = f->resets + 1};
 	pthread_mutex_lock(&card->lock);
 	if (f->virtual) {
 		card->boxes[f->index].to_vf = card->boxes[f->index].to_pf = 0;
