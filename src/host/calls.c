@@ -6,11 +6,13 @@
 #include "host/internal.h"
 #include "host/pins.h"
 
+#include <viaduct/abi/iommufd.h>
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static int64_t call_open(struct via_call *call)
@@ -38,6 +40,7 @@ static int64_t call_open(struct via_call *call)
 		via_file_put(file);
 		return r;
 	}
+	via_files_name(call->host, ident.id, via_door_node_number(node));
 	call->reply.n_fds = 1;
 	call->reply.value[0] = ident.dev;
 	call->reply.value[1] = ident.ino;
@@ -46,10 +49,34 @@ static int64_t call_open(struct via_call *call)
 
 static int64_t call_ioctl(struct via_call *call, struct via_file *file)
 {
-	/* The limit counts at the moment at which memory is mapped. */
-	if (call->request.arg[0] == VIA_VFIO_IOMMU_MAP_DMA)
+	uint64_t frames[VIA_DOOR_FRAMES];
+	const uint64_t *arg = call->request.arg;
+	uint64_t n_frames = arg[0] >> 32;
+	long r;
+
+	/* Limit and capabilities count at the moment at which memory is mapped. */
+	switch ((uint32_t)arg[0]) {
+	case VIA_VFIO_IOMMU_MAP_DMA:
+	case VIA_IOMMU_IOAS_MAP:
+	case VIA_IOMMU_IOAS_MAP_FILE:
+	case VIA_IOMMU_IOAS_CHANGE_PROCESS:
+	case VIA_IOMMU_OPTION:
 		via_peer_sample(call->peer, false);
-	return via_file_ioctl(file, call->caller, call->request.arg[0], call->request.arg[1]);
+		via_peer_init_caller(call->peer, call->caller->ops, call->caller);
+		break;
+	default:
+		break;
+	}
+	/* Once, since the program can change them. */
+	call->caller->n_trace = n_frames < VIA_DOOR_FRAMES ? (unsigned int)n_frames : VIA_DOOR_FRAMES;
+	memcpy(frames, call->data, call->caller->n_trace * sizeof(frames[0]));
+	call->caller->trace = frames;
+	r = via_file_ioctl(file, call->caller, (uint32_t)arg[0], arg[1]);
+	call->caller->n_trace = 0;
+	/* What it has made readable is so when the call returns. */
+	if (__atomic_load_n(&call->host->n_pollable, __ATOMIC_RELAXED))
+		via_loop_look(call->host);
+	return r;
 }
 
 /* The kernel never transfers more in one call. */
@@ -69,8 +96,10 @@ static int64_t call_transfer(struct via_call *call, struct via_file *file)
 		return -ESPIPE;
 	r = write ? via_file_pwrite(file, call->caller, arg[0], len, at)
 		  : via_file_pread(file, call->caller, arg[0], len, at);
-	if (move && r > 0 && !file->ops->stream)
+	if (move && r > 0 && !file->ops->stream && !file->ops->records)
 		__atomic_store_n(&file->position, at + (uint64_t)r, __ATOMIC_RELAXED);
+	if (file->ops->poll_fd)
+		call->reply.value[0] = via_files_show(call->host, call->request.id) && !write;
 	return r;
 }
 
@@ -124,6 +153,7 @@ static int64_t call_identify(struct via_call *call)
 		return 0;
 	call->reply.value[0] = ident.dev;
 	call->reply.value[1] = ident.ino;
+	call->reply.value[2] = ident.rdev;
 	return (int64_t)ident.id;
 }
 
@@ -197,6 +227,12 @@ static int64_t dispatch(struct via_call *call)
 	case VIA_DOOR_HELD:
 	case VIA_DOOR_MOVED:
 		return call_pins(call);
+	case VIA_DOOR_SHOW:
+		(void)via_files_show(call->host, request->id);
+		return 0;
+	case VIA_DOOR_LOCKED:
+		return via_peer_locked(call->host, (pid_t)request->arg[0], &call->reply.value[0],
+				       &call->reply.value[1]);
 	case VIA_DOOR_SYNC:
 		return 0;
 	case VIA_DOOR_NOTE:

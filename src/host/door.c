@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -187,4 +188,23 @@ int via_door_recv(int sock, void *bytes, size_t len, int flags, bool cloexec, in
 out:
 	errno = saved_errno;
 	return r;
+}
+
+/* misc(10) minors of vfio and iommu; groups and devices have majors of their own, given at boot. */
+enum { MISC = 10, VFIO_MINOR = 196, IOMMU_MINOR = 104, GROUP_MAJOR = 247, CDEV_MAJOR = 511 };
+
+dev_t via_door_node_number(const char *node)
+{
+	const char *digits = node + strcspn(node, "0123456789");
+	unsigned int n = 0;
+
+	if (strcmp(node, "vfio/vfio") == 0)
+		return makedev(MISC, VFIO_MINOR);
+	if (strcmp(node, "iommu") == 0)
+		return makedev(MISC, IOMMU_MINOR);
+	if (strncmp(node, "vfio/", 5) != 0)
+		return 0;
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		n = n * 10 + (unsigned int)(*digits - '0');
+	return makedev(strstr(node, "devices/") ? CDEV_MAJOR : GROUP_MAJOR, n);
 }

@@ -126,11 +126,16 @@ enum via_door_op {
 	 * which waits in the socket (n_fds 1).
 	 */
 	VIA_DOOR_OPEN = 1,
-	/* id = file, arg[0] = command, arg[1] = argument */
+	/*
+	 * id = file, arg[0] = command, and above its 32 bits how many return addresses are
+	 * in data (for the DMA checker); arg[1] = argument.
+	 */
 	VIA_DOOR_IOCTL = 2,
 	/*
 	 * id = file, arg[0] = address, arg[1] = length, arg[2] = offset,
-	 * arg[3] = 1: use and advance the file's position instead of the offset
+	 * arg[3] = 1: use and advance the file's position instead of the offset.
+	 * value[0] = 1 (PREAD): the descriptor shows something to read that is
+	 * gone; take one message out of its socket, without waiting, and SHOW.
 	 */
 	VIA_DOOR_PREAD = 3,
 	VIA_DOOR_PWRITE = 4,
@@ -163,8 +168,8 @@ enum via_door_op {
 	VIA_DOOR_GUARD = 9,
 	/*
 	 * What is this descriptor? It comes along (n_fds 1), the host closes
-	 * its copy. -> file id, value[0] = st_dev, value[1] = st_ino; 0: none
-	 * of ours.
+	 * its copy. -> file id, value[0] = st_dev, value[1] = st_ino, value[2] =
+	 * st_rdev of the node that was opened, or 0; 0: none of ours.
 	 */
 	VIA_DOOR_IDENTIFY = 10,
 	/* See every close that has happened. -> 0 */
@@ -189,6 +194,14 @@ enum via_door_op {
 	 * last time.
 	 */
 	VIA_DOOR_FLUSH = 15,
+	/* id = file: let its descriptor show again whether there is something to read. -> 0 */
+	VIA_DOOR_SHOW = 16,
+	/*
+	 * arg[0] = a process id. -> 0, value[0] = pages of its memory that DMA has
+	 * locked, value[1] = those it has pinned, as VmLck and VmPin of
+	 * /proc/PID/status show them; -ESRCH: none of ours.
+	 */
+	VIA_DOOR_LOCKED = 17,
 };
 
 /*
@@ -230,6 +243,9 @@ struct via_door_range {
 	uint64_t addr, len;
 };
 #define VIA_DOOR_MAX_HELD (VIA_DOOR_DATA_SIZE / 16u)
+
+/* Return addresses of the program that go with an ioctl(2), for the DMA checker. */
+#define VIA_DOOR_FRAMES 16u
 
 struct via_door_request {
 	uint32_t op;
@@ -286,6 +302,9 @@ struct via_door_spin {
 	uint32_t budget_ns;
 	uint32_t misses;
 };
+
+/* st_rdev of a node, "vfio/7"; 0: it is not a node of a device. Async-signal-safe. */
+dev_t via_door_node_number(const char *node);
 
 /*
  * The functions below use no libc wrapper that a shim might interpose, leave

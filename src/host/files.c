@@ -8,8 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +65,95 @@ static void messages_came(struct via_reap *reap)
 	pthread_mutex_unlock(&host->poll_lock);
 }
 
+/* Files that are not always readable ---------------------------------------------------- */
+
+/*
+ * The program's end of such a file is readable while a byte lies in it. We put
+ * it there; only who has the end can take it out, and does so in the course of
+ * a read(2) that left nothing (via_files_show()). SIOCOUTQ tells whether it is
+ * still there, whoever was killed in between.
+ */
+static bool waits(const struct via_hosted_file *hosted)
+{
+	struct pollfd p = {.fd = hosted->waiting.fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static bool told(const struct via_hosted_file *hosted)
+{
+	int left = 0;
+
+	return ioctl(hosted->source.fd, SIOCOUTQ, &left) == 0 && left > 0;
+}
+
+/* With host lock. True: the byte is there and should not be. */
+static bool show(struct via_hosted_file *hosted)
+{
+	bool there = told(hosted);
+
+	if (!waits(hosted)) {
+		(void)via_loop_change(hosted->host, &hosted->waiting, EPOLLIN);
+		return there;
+	}
+	if (!there)
+		(void)!send(hosted->source.fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return false;
+}
+
+static void something_waits(struct via_source *source, uint32_t events)
+{
+	struct via_hosted_file *hosted =
+		(struct via_hosted_file *)((char *)source -
+					   offsetof(struct via_hosted_file, waiting));
+
+	(void)events;
+	pthread_mutex_lock(&hosted->host->lock);
+	/* It stays readable until somebody reads, who then has it watched again. */
+	(void)via_loop_change(hosted->host, source, 0);
+	(void)show(hosted);
+	pthread_mutex_unlock(&hosted->host->lock);
+}
+
+bool via_files_show(struct via_host *host, uint64_t id)
+{
+	struct via_hosted_file *hosted;
+	bool take;
+
+	pthread_mutex_lock(&host->lock);
+	hosted = via_id_find(&host->files, id);
+	take = hosted && hosted->waiting.fd >= 0 && show(hosted);
+	pthread_mutex_unlock(&host->lock);
+	return take;
+}
+
+static int watch_waiting(struct via_hosted_file *hosted)
+{
+	int fd = fcntl(hosted->file->ops->poll_fd(hosted->file), F_DUPFD_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return errno == EMFILE ? -ENFILE : -errno;
+	hosted->waiting = (struct via_source){.fd = fd, .event = something_waits};
+	r = via_loop_add(hosted->host, &hosted->waiting, EPOLLIN);
+	if (r) {
+		(void)close(fd);
+		hosted->waiting.fd = -1;
+		return r;
+	}
+	__atomic_add_fetch(&hosted->host->n_pollable, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void unwatch_waiting(struct via_hosted_file *hosted)
+{
+	if (hosted->waiting.fd < 0)
+		return;
+	via_loop_remove(hosted->host, &hosted->waiting);
+	__atomic_sub_fetch(&hosted->host->n_pollable, 1, __ATOMIC_RELAXED);
+}
+
+/* The last close --------------------------------------------------------------------- */
+
 static void release(struct via_reap *reap)
 {
 	struct via_hosted_file *hosted =
@@ -92,6 +184,7 @@ static void last_close(struct via_hosted_file *hosted)
 	for (link = bucket_of(host, hosted->ino); *link != hosted;)
 		link = &(*link)->next;
 	*link = hosted->next;
+	unwatch_waiting(hosted);
 	pthread_mutex_unlock(&host->lock);
 	hosted->hung_up = true;
 	/* What was written last is still to be read. */
@@ -114,22 +207,41 @@ static void file_event(struct via_source *source, uint32_t events)
 	via_reap_push(hosted->host, &hosted->messages);
 }
 
+/* A socket with this much under way, of the least that it may have, is not writable to poll(2). */
+static int make_unwritable(int end)
+{
+	static const char ballast[2048];
+	int least = 0;
+
+	if (setsockopt(end, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)) < 0 ||
+	    send(end, ballast, sizeof(ballast), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
+
 /* What lies queued in the program's end, and whether we ever read from ours. */
-static int fill_pair(int end, struct via_file *file)
+static int fill_pair(const int ends[2], struct via_file *file)
 {
 	char text[MESSAGE_SIZE] = "";
-	ssize_t n = 1;
+	ssize_t n = !file->ops->poll_fd;
 
 	if (file->ops->give)
 		n = file->ops->give(file, text, sizeof(text));
-	if (n > 0 && send(end, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+	if (n > 0 && send(ends[0], text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
 		return -errno;
-	return shutdown(end, file->ops->take ? SHUT_WR : SHUT_RD) < 0 ? -errno : 0;
+	if (file->ops->poll_fd && !file->ops->pwrite) {
+		int r = make_unwritable(ends[1]);
+
+		if (r)
+			return r;
+	}
+	/* Bytes that say that something waits are still to be sent. */
+	return shutdown(ends[0], file->ops->take ? SHUT_WR : SHUT_RD) < 0 ? -errno : 0;
 }
 
 /*
  * A socket that poll(2) finds readable and writable, as VFIO's files are
- * without a poll operation. We never read from it, unless the file takes
+ * without a poll operation, or as the file says. We never read from it, unless the file takes
  * messages, and nothing can be sent: a program's end in the queue of our end
  * would keep itself open.
  */
@@ -139,7 +251,7 @@ static int make_pair(struct via_file *file, bool cloexec, int ret_ends[2], struc
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	r = fill_pair(ends[0], file);
+	r = fill_pair(ends, file);
 	if (!r && (fstat(ends[1], ret_st) < 0 || (!cloexec && fcntl(ends[1], F_SETFD, 0) < 0)))
 		r = -errno;
 	if (r) {
@@ -167,6 +279,7 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 	hosted->source = (struct via_source){.fd = ends[0], .event = file_event};
 	hosted->reap.run = release;
 	hosted->messages.run = messages_came;
+	hosted->waiting.fd = -1;
 	hosted->host = host;
 	hosted->file = file;
 	hosted->owner = owner;
@@ -180,6 +293,10 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 	else if ((r = via_loop_add(host, &hosted->source,
 				   file->ops->take ? EPOLLIN | EPOLLHUP : EPOLLHUP)))
 		via_id_remove(&host->files, hosted->id);
+	if (!r && file->ops->poll_fd && (r = watch_waiting(hosted))) {
+		via_loop_forget(host, &hosted->source);
+		via_id_remove(&host->files, hosted->id);
+	}
 	if (!r) {
 		struct via_hosted_file **head = bucket_of(host, hosted->ino);
 
@@ -188,7 +305,8 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 		owner->n_files++;
 		host->n_files++;
 		via_peer_get(owner);
-		*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
+		*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino,
+							      hosted->rdev};
 		*ret_fd = ends[1];
 	}
 	pthread_mutex_unlock(&host->lock);
@@ -199,6 +317,17 @@ int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_
 fail:
 	free(hosted);
 	return r;
+}
+
+void via_files_name(struct via_host *host, uint64_t id, uint64_t rdev)
+{
+	struct via_hosted_file *hosted;
+
+	pthread_mutex_lock(&host->lock);
+	hosted = via_id_find(&host->files, id);
+	if (hosted)
+		hosted->rdev = rdev;
+	pthread_mutex_unlock(&host->lock);
 }
 
 struct via_file *via_files_find(struct via_host *host, uint64_t id)
@@ -256,7 +385,8 @@ int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret
 		if (ret_file)
 			*ret_file = via_file_get(hosted->file);
 		if (ret_ident)
-			*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino};
+			*ret_ident = (struct via_file_ident){hosted->id, hosted->dev, hosted->ino,
+							      hosted->rdev};
 		r = 0;
 		break;
 	}

@@ -79,11 +79,13 @@ int via_host_new(const struct via_vfio_config *config, struct via_host **ret_hos
 
 	if (!host)
 		return -ENOMEM;
+	host->iommu_test = config && config->iommu_test;
 	host->epoll_fd = host->alarm_fd = host->wake_fd = host->guard_stop_fd = host->reserve_fd =
 		-1;
 	host->guard_epoll_fd = -1;
 	host->listener.fd = -1;
 	host->iommu = config ? config->iommu : NULL;
+	host->entry_limit = config ? config->dma_entry_limit : 0;
 	host->reap_end = &host->reap_first;
 	(void)clock_gettime(CLOCK_MONOTONIC, &host->since);
 	init_locks(host);

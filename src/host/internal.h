@@ -69,7 +69,9 @@ struct via_guard;
 
 struct via_host {
 	struct via_vfio *vfio;		     /* constant */
+	bool iommu_test;		     /* constant: programs are selftests */
 	const struct via_iommu_props *iommu; /* constant; NULL: the default */
+	uint32_t entry_limit;		     /* constant: of type1; 0: what iommu says */
 	/*
 	 * All sources are in two epoll sets. alarm_fd, edge-triggered, is what
 	 * the loop thread sleeps on. epoll_fd is only looked at, under poll_lock:
@@ -97,6 +99,7 @@ struct via_host {
 	struct via_id_table files;
 	struct via_hosted_file *buckets[VIA_FILE_BUCKETS];
 	unsigned int n_files; /* published and not yet released */
+	unsigned int n_pollable; /* atomic; files that are not always readable */
 	bool stopping;
 
 	bool started; /* via_host_start(): lock; threads run */
@@ -129,6 +132,8 @@ int via_loop_change(struct via_host *host, struct via_source *source, uint32_t e
 void via_loop_remove(struct via_host *host, struct via_source *source);
 /* Likewise, and leaves the descriptor to its owner. */
 void via_loop_forget(struct via_host *host, struct via_source *source);
+/* Look for what has happened, for a call whose effects may be among it. */
+void via_loop_look(struct via_host *host);
 void via_reap_push(struct via_host *host, struct via_reap *reap);
 void via_reap_run(struct via_host *host);
 /*
@@ -145,14 +150,18 @@ struct via_hosted_file {
 	struct via_hosted_file *next; /* in its bucket; host lock */
 	struct via_file *file;	      /* the reference of the open description */
 	struct via_reap messages;     /* takes what was written to our end */
+	/* A duplicate of the file's poll descriptor, or -1; watched while the program's end says "no". */
+	struct via_source waiting;
 	bool hung_up;		      /* poll_lock */
 	int message_error;	      /* host lock: of the first message since somebody asked */
 	struct via_peer *owner;	      /* whom it is charged to; a reference */
 	uint64_t id, dev, ino;	      /* constant */
+	uint64_t rdev;		      /* host lock: as struct via_file_ident */
 };
 
 struct via_file_ident {
 	uint64_t id, dev, ino;
+	uint64_t rdev; /* of the node that was opened, 0 without one */
 };
 
 /*
@@ -161,6 +170,8 @@ struct via_file_ident {
  */
 int via_files_publish(struct via_host *host, struct via_peer *owner, struct via_file *file,
 		      bool cloexec, struct via_file_ident *ret_ident, int *ret_fd);
+/* The file is that of a device node. */
+void via_files_name(struct via_host *host, uint64_t id, uint64_t rdev);
 /* A reference, or NULL. */
 struct via_file *via_files_find(struct via_host *host, uint64_t id);
 /* The file behind one of our descriptors: 0, -EBADF not open, -EBADFD none of ours. */
@@ -171,6 +182,12 @@ int via_files_identify(struct via_host *host, int fd, struct via_file_ident *ret
  * errno. Waits for what they have begun. -ESTALE: no such file.
  */
 int via_files_flush(struct via_host *host, uint64_t id, struct via_caller *caller);
+/*
+ * After a call that may have emptied the file: let its descriptor say whether
+ * it is readable. True: a byte that says so wrongly is for the program's side to
+ * take out, and to call this again. Without host lock.
+ */
+bool via_files_show(struct via_host *host, uint64_t id);
 /* As if every program had closed everything. */
 void via_files_hang_up(struct via_host *host);
 
@@ -188,6 +205,7 @@ struct via_peer {
 	int proc_fd;	      /* constant: /proc/PID, -1 for ourselves */
 	unsigned int flags;   /* atomic: VIA_DOOR_FLAG_* */
 	unsigned int caps;    /* atomic: VIA_CAP_* */
+	bool initial_ns;      /* atomic: its capabilities are such to the system */
 	unsigned int n_conns; /* host lock; alive */
 	unsigned int n_files; /* host lock */
 
@@ -205,13 +223,15 @@ struct via_peer *via_peer_get(struct via_peer *peer);
 void via_peer_put(struct via_peer *peer);
 /* The in-process peer. */
 int via_peer_local(struct via_host *host, struct via_peer **ret_peer);
-/* Take RLIMIT_MEMLOCK, and with caps also the capabilities, as they are now. */
-void via_peer_sample(struct via_peer *peer, bool caps);
+/* Take RLIMIT_MEMLOCK and capabilities as they are now; with ns also look for its user namespace. */
+void via_peer_sample(struct via_peer *peer, bool ns);
+/* What DMA locks and pins of the memory of process pid, in pages. -ESRCH: nobody has called from there. */
+int via_peer_locked(struct via_host *host, pid_t pid, uint64_t *ret_locked, uint64_t *ret_pinned);
 void via_peer_init_caller(struct via_peer *peer, const struct via_caller_ops *ops,
 			  struct via_caller *caller);
 
 /* remote.c: another process's memory. On 0 both descriptors (a pidfd, /proc/PID) are consumed. */
-int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm);
+int via_remote_mm_new(pid_t pid, uid_t uid, int pid_fd, int proc_fd, struct via_mm **ret_mm);
 /* The process has gone or has another program: nothing is reachable any more. */
 void via_remote_mm_gone(struct via_mm *mm);
 /* The pages that DMA refers to, of a remote mm. */
@@ -226,6 +246,7 @@ struct via_vma {
 	uint64_t inode;
 	unsigned int dev_major, dev_minor;
 	bool read, write, shared;
+	bool region; /* a device's, which no kernel takes for memory */
 };
 
 /*
@@ -291,6 +312,8 @@ struct via_mapping {
 	struct via_device *dev; /* NULL: nothing to trap */
 	unsigned int region;
 	uint64_t offset, len;	  /* in the region */
+	void (*unmapped)(void *owner); /* or NULL: as struct via_mmap */
+	void *owner;
 	struct via_guard *guards; /* host->guard_lock */
 	bool ended;		  /* host->guard_lock: no more guards */
 };

@@ -71,6 +71,11 @@ static void look_for_events(struct via_host *host)
 	pthread_mutex_unlock(&host->poll_lock);
 }
 
+void via_loop_look(struct via_host *host)
+{
+	look_for_events(host);
+}
+
 void via_reap_push(struct via_host *host, struct via_reap *reap)
 {
 	pthread_mutex_lock(&host->lock);

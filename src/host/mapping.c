@@ -16,6 +16,8 @@ static void mapping_put(struct via_mapping *mapping)
 {
 	if (__atomic_sub_fetch(&mapping->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	if (mapping->unmapped)
+		mapping->unmapped(mapping->owner);
 	via_file_put(mapping->file);
 	free(mapping);
 }
@@ -34,6 +36,11 @@ static int cut_areas(const struct via_mmap *map, struct via_door_area *areas, si
 	uint64_t end = map->offset + map->len;
 	size_t n = 0;
 
+	if (!map->areas) {
+		areas[n++] = (struct via_door_area){.size = map->len, .kind = VIA_AREA_MEMORY};
+		*ret_n_areas = n;
+		return 0;
+	}
 	for (size_t i = 0; i < map->n_areas; i++) {
 		const struct via_area *area = &map->areas[i];
 		uint64_t from = area->offset > map->offset ? area->offset : map->offset;
@@ -71,15 +78,23 @@ int64_t via_mapping_new(struct via_peer *peer, struct via_file *file, struct via
 	int64_t id;
 	int r;
 
-	r = via_file_mmap(file, caller, arg[0], arg[1], (int)arg[2], (int)arg[3], &map);
+	/* As the system call does, whatever the file. */
+	if (!arg[1] || arg[0] % PAGE_SIZE)
+		return -EINVAL;
+	if (arg[1] > INT64_MAX - PAGE_SIZE)
+		return -ENOMEM;
+	r = via_file_mmap(file, caller, arg[0],
+			  (arg[1] + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1), (int)arg[2],
+			  (int)arg[3], &map);
 	if (r)
 		return r;
 	r = cut_areas(&map, areas, max_areas, ret_n_areas);
-	if (r)
-		return r;
-	mapping = calloc(1, sizeof(*mapping));
-	if (!mapping)
-		return -ENOMEM;
+	mapping = r ? NULL : calloc(1, sizeof(*mapping));
+	if (!mapping) {
+		if (map.unmapped)
+			map.unmapped(map.owner);
+		return r ? r : -ENOMEM;
+	}
 	mapping->refs = 1;
 	mapping->host = peer->host;
 	mapping->file = via_file_get(file);
@@ -87,6 +102,8 @@ int64_t via_mapping_new(struct via_peer *peer, struct via_file *file, struct via
 	mapping->region = map.region;
 	mapping->offset = map.offset;
 	mapping->len = map.len;
+	mapping->unmapped = map.unmapped;
+	mapping->owner = map.owner;
 	id = publish(peer, mapping);
 	if (id < 0)
 		mapping_put(mapping);

@@ -10,6 +10,9 @@
  */
 #define BUFFER_SIZE 32768
 
+/* The memory of a device's BAR (device/mapping.c), as the kernel names it. */
+#define REGION_NAME "/memfd:viaduct-bar"
+
 static const char *parse_hex(const char *p, uint64_t *ret_value)
 {
 	uint64_t value = 0;
@@ -53,6 +56,7 @@ static bool parse_line(const char *p, struct via_vma *vma)
 	vma->dev_major = (unsigned int)major;
 	vma->dev_minor = (unsigned int)minor;
 	vma->inode = strtoull(p, &end, 10);
+	vma->region = strncmp(end + strspn(end, " "), REGION_NAME, sizeof(REGION_NAME) - 1) == 0;
 	return end != p;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/internal.h"
 
+#include "iommu/ledger.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -14,11 +17,6 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
-
-/* Capability numbers of the kernel's ABI. */
-#define CAP_NUMBER_IPC_LOCK 14
-#define CAP_NUMBER_SYS_RAWIO 17
-#define CAP_NUMBER_SYS_RESOURCE 24
 
 /* The inode number that the initial user namespace has on every kernel. */
 #define INITIAL_USER_NS "user:[4026531837]"
@@ -69,60 +67,48 @@ static int open_proc(pid_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
-static ssize_t read_text(int dir, const char *name, char *text, size_t size)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, text, size - 1);
-	(void)close(fd);
-	if (n < 0)
-		return -errno;
-	text[n] = '\0';
-	return n;
-}
-
 /* Capabilities count for the kernel's checks only in the initial user namespace. */
-static unsigned int read_caps(int proc_fd)
+static bool in_initial_ns(int proc_fd)
 {
-	char link[64], status[8192];
-	const char *line;
-	uint64_t caps;
-	ssize_t n;
+	char link[64];
+	ssize_t n = readlinkat(proc_fd, "ns/user", link, sizeof(link) - 1);
 
-	n = readlinkat(proc_fd, "ns/user", link, sizeof(link) - 1);
 	if (n < 0)
-		return 0;
+		return false;
 	link[n] = '\0';
-	if (strcmp(link, INITIAL_USER_NS) != 0)
-		return 0;
-	if (read_text(proc_fd, "status", status, sizeof(status)) < 0)
-		return 0;
-	line = strstr(status, "\nCapEff:");
-	if (!line)
-		return 0;
-	caps = strtoull(line + strlen("\nCapEff:"), NULL, 16);
-	return (caps >> CAP_NUMBER_IPC_LOCK & 1 ? VIA_CAP_IPC_LOCK : 0) |
-	       (caps >> CAP_NUMBER_SYS_RAWIO & 1 ? VIA_CAP_SYS_RAWIO : 0) |
-	       (caps >> CAP_NUMBER_SYS_RESOURCE & 1 ? VIA_CAP_SYS_RESOURCE : 0);
+	return strcmp(link, INITIAL_USER_NS) == 0;
 }
 
-void via_peer_sample(struct via_peer *peer, bool caps)
+static unsigned int read_caps(pid_t pid)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, pid};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	uint32_t caps;
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return 0;
+	caps = data[0].effective;
+	return (caps >> CAP_IPC_LOCK & 1 ? VIA_CAP_IPC_LOCK : 0) |
+	       (caps >> CAP_SYS_RAWIO & 1 ? VIA_CAP_SYS_RAWIO : 0) |
+	       (caps >> CAP_SYS_RESOURCE & 1 ? VIA_CAP_SYS_RESOURCE : 0);
+}
+
+void via_peer_sample(struct via_peer *peer, bool ns)
 {
 	struct rlimit64 limit;
+	unsigned int caps;
 
 	if (prlimit64(peer->pid, (enum __rlimit_resource)RLIMIT_MEMLOCK, NULL, &limit) == 0)
 		__atomic_store_n(&peer->mm->memlock_limit, (uint64_t)limit.rlim_cur,
 				 __ATOMIC_RELAXED);
-	if (caps) {
-		unsigned int now = read_caps(peer->proc_fd);
-
-		__atomic_store_n(&peer->caps, now, __ATOMIC_RELAXED);
-		__atomic_store_n(&peer->mm->cap_ipc_lock, (now & VIA_CAP_IPC_LOCK) != 0,
-				 __ATOMIC_RELAXED);
-	}
+	if (ns)
+		__atomic_store_n(&peer->initial_ns, in_initial_ns(peer->proc_fd), __ATOMIC_RELAXED);
+	caps = __atomic_load_n(&peer->initial_ns, __ATOMIC_RELAXED) ? read_caps(peer->pid) : 0;
+	/* The kernel's selftest has to be root, but in a container root often has less. */
+	if (peer->host->iommu_test)
+		caps |= VIA_CAP_SYS_RESOURCE;
+	__atomic_store_n(&peer->caps, caps, __ATOMIC_RELAXED);
+	__atomic_store_n(&peer->mm->cap_ipc_lock, (caps & VIA_CAP_IPC_LOCK) != 0, __ATOMIC_RELAXED);
 }
 
 void via_peer_init_caller(struct via_peer *peer, const struct via_caller_ops *ops,
@@ -209,7 +195,7 @@ static int new_remote_peer(struct via_host *host, int sock, pid_t pid, uid_t uid
 	else if (peer)
 		r = watch_exit(peer, pid_fd);
 	if (!r)
-		r = via_remote_mm_new(pid, pid_fd, proc_fd, &peer->mm);
+		r = via_remote_mm_new(pid, uid, pid_fd, proc_fd, &peer->mm);
 	if (r) {
 		if (pid_fd >= 0)
 			(void)close(pid_fd);
@@ -319,6 +305,25 @@ int via_peer_join(struct via_host *host, int sock, const struct via_door_hello *
 	__atomic_or_fetch(&peer->flags, hello->flags & VIA_DOOR_FLAGS, __ATOMIC_RELAXED);
 	via_remote_mm_keep_out(peer->mm, hello->keep_out);
 	*ret_peer = peer;
+	return 0;
+}
+
+int via_peer_locked(struct via_host *host, pid_t pid, uint64_t *ret_locked, uint64_t *ret_pinned)
+{
+	struct via_peer *peer;
+
+	pthread_mutex_lock(&host->lock);
+	peer = *find_peer(host, pid);
+	if (!peer && host->local && host->local->pid == pid)
+		peer = host->local;
+	if (peer)
+		via_peer_get(peer);
+	pthread_mutex_unlock(&host->lock);
+	if (!peer)
+		return -ESRCH;
+	*ret_locked = via_ledger_pages(peer->mm);
+	*ret_pinned = via_ledger_pinned(peer->mm);
+	via_peer_put(peer);
 	return 0;
 }
 

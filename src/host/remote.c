@@ -371,7 +371,8 @@ static int remote_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsign
 	}
 	if (r != 1)
 		return r == -ENOMEM ? r : -EFAULT;
-	if ((prot & VIA_PROT_READ && !vma.read) || (prot & VIA_PROT_WRITE && !vma.write))
+	if (vma.region || (prot & VIA_PROT_READ && !vma.read) ||
+	    (prot & VIA_PROT_WRITE && !vma.write))
 		return -EFAULT;
 	backing.len = vma.end - addr < len ? vma.end - addr : len;
 	if (vma.shared && vma.inode)
@@ -384,6 +385,56 @@ static int remote_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsign
 		return -ESRCH;
 	}
 	*ret_backing = backing;
+	return 0;
+}
+
+/* Pages whose identities follow each other. */
+struct identify {
+	struct via_page_identity first;
+	uint64_t addr, len; /* where they begin, and how far they go on */
+	struct via_mm *mm;
+};
+
+static int identify_vma(void *cookie, const struct via_vma *vma)
+{
+	struct identify *id = cookie;
+	uint64_t at = id->addr + id->len;
+	struct via_page_identity page = {(uintptr_t)id->mm, 0, at >> 12};
+
+	if (vma->shared && vma->inode)
+		page = (struct via_page_identity){makedev(vma->dev_major, vma->dev_minor),
+						  vma->inode, (vma->offset + (at - vma->start)) >> 12};
+	if (!id->len)
+		id->first = page;
+	else if (page.space != id->first.space || page.object != id->first.object ||
+		 page.page != id->first.page + (id->len + (id->addr & 4095)) / 4096)
+		return 1;
+	id->len = vma->end - id->addr;
+	return 0;
+}
+
+static int remote_identity(struct via_mm *mm, uint64_t addr, uint64_t len,
+			   struct via_page_identity *ret_identity, uint64_t *ret_len)
+{
+	struct via_remote_mm *remote = remote_of(mm);
+	struct identify id = {.mm = mm};
+
+	if (!alive(remote))
+		return -ESRCH;
+	id.addr = via_pins_where(&remote->pins, addr, &len);
+	/* Where we may not look, all is private; a hole behind the first page ends the walk. */
+	switch (via_maps_walk(remote->proc_fd, id.addr, len, identify_vma, &id)) {
+	case -EACCES:
+	case -EPERM:
+		id.first = (struct via_page_identity){(uintptr_t)mm, 0, id.addr >> 12};
+		id.len = len;
+		break;
+	default:
+		if (!id.len)
+			return -EFAULT;
+	}
+	*ret_identity = id.first;
+	*ret_len = id.len < len ? id.len : len;
 	return 0;
 }
 
@@ -404,10 +455,11 @@ static const struct via_mm_ops remote_ops = {
 	.backing = remote_backing,
 	.hold = remote_hold,
 	.release = remote_release,
+	.identity = remote_identity,
 	.free = remote_free,
 };
 
-int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm)
+int via_remote_mm_new(pid_t pid, uid_t uid, int pid_fd, int proc_fd, struct via_mm **ret_mm)
 {
 	struct via_remote_mm *remote = calloc(1, sizeof(*remote));
 
@@ -415,7 +467,7 @@ int via_remote_mm_new(pid_t pid, int pid_fd, int proc_fd, struct via_mm **ret_mm
 		free(remote);
 		return -ENOMEM;
 	}
-	remote->mm = (struct via_mm){.ops = &remote_ops, .refs = 1, .pid = pid};
+	remote->mm = (struct via_mm){.ops = &remote_ops, .refs = 1, .pid = pid, .uid = uid};
 	remote->pid_fd = pid_fd;
 	remote->proc_fd = proc_fd;
 	*ret_mm = &remote->mm;

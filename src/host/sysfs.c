@@ -309,8 +309,33 @@ static void name(const struct via_device *dev, struct names *ret_names)
 		       bus->segment, bus->bus, ret_names->addr);
 }
 
+/* Nodes of devices have a major number of their own; the shim says the same of them. */
+#define CDEV_MAJOR 511u
+
+/*
+ * The device's own node, as vfio-dev/vfioN. Links are read where they lie, and
+ * the view may have put class/ elsewhere: they say as much as they have to.
+ */
+static void put_node(struct via_tree *tree, const struct names *n, unsigned int number)
+{
+	char dir[96], text[128];
+
+	(void)snprintf(dir, sizeof(dir), "%s/vfio-dev/vfio%u", n->dir, number);
+	via_tree_put(tree, 0444, dir, "dev", "%u:%u\n", CDEV_MAJOR, number);
+	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=%u\nMINOR=%u\nDEVNAME=vfio/devices/vfio%u\n",
+		     CDEV_MAJOR, number, number);
+	via_tree_put(tree, 0644, dir, "power/control", "auto\n");
+	via_tree_put(tree, 0444, dir, "power/runtime_status", "unsupported\n");
+	(void)snprintf(text, sizeof(text), "../../../%s", n->addr);
+	via_tree_link(tree, dir, "device", text);
+	via_tree_link(tree, dir, "subsystem", "../../../../../class/vfio-dev");
+	(void)snprintf(text, sizeof(text), "../../%s", dir);
+	(void)snprintf(dir, sizeof(dir), "vfio%u", number);
+	via_tree_link(tree, "class/vfio-dev", dir, text);
+}
+
 static void put_device(struct via_tree *tree, struct via_device *dev, unsigned int group,
-		       const struct placement *placement)
+		       unsigned int number, bool iommu, const struct placement *placement)
 {
 	char link[96], group_dir[64];
 	struct names n;
@@ -324,7 +349,8 @@ static void put_device(struct via_tree *tree, struct via_device *dev, unsigned i
 	put_config(tree, dev, n.dir, placement);
 	via_tree_link(tree, n.dir, "driver", "../../../bus/pci/drivers/vfio-pci");
 	via_tree_link(tree, n.dir, "subsystem", "../../../bus/pci");
-	via_tree_link(tree, n.dir, "iommu", "../../../class/iommu/dmar0");
+	if (iommu)
+		via_tree_link(tree, n.dir, "iommu", "../../../class/iommu/dmar0");
 	(void)snprintf(link, sizeof(link), "../../../kernel/iommu_groups/%u", group);
 	via_tree_link(tree, n.dir, "iommu_group", link);
 
@@ -334,7 +360,14 @@ static void put_device(struct via_tree *tree, struct via_device *dev, unsigned i
 	via_tree_link(tree, "bus/pci/drivers/vfio-pci", n.addr, link);
 	(void)snprintf(group_dir, sizeof(group_dir), "kernel/iommu_groups/%u/devices", group);
 	via_tree_link(tree, group_dir, n.addr, link);
-	via_tree_link(tree, "class/iommu/dmar0/devices", n.addr, link);
+	if (iommu)
+		via_tree_link(tree, "class/iommu/dmar0/devices", n.addr, link);
+	put_node(tree, &n, number);
+}
+
+static bool has_iommu(const struct via_host *host)
+{
+	return via_vfio_device_nodes(host->vfio);
 }
 
 static const struct via_iommu_props *iommu_props(struct via_host *host)
@@ -357,19 +390,25 @@ static void put_reserved(struct via_tree *tree, const char *dir, const struct vi
 
 static void put_group(struct via_tree *tree, struct via_host *host, unsigned int group)
 {
-	char dir[64];
+	char dir[64], node[VIA_GROUP_NODE_LEN];
 
+	via_vfio_group_node(host->vfio, group, node);
 	(void)snprintf(dir, sizeof(dir), "kernel/iommu_groups/%u", group);
-	via_tree_put(tree, 0644, dir, "type", "DMA\n");
-	put_reserved(tree, dir, iommu_props(host));
-	(void)snprintf(dir, sizeof(dir), "class/vfio/%u", group);
+	if (has_iommu(host)) {
+		via_tree_put(tree, 0644, dir, "type", "DMA\n");
+		put_reserved(tree, dir, iommu_props(host));
+	} else {
+		via_tree_put(tree, 0644, dir, "type", "unknown\n");
+		via_tree_put(tree, 0444, dir, "name", "vfio-noiommu\n");
+		via_tree_put(tree, 0444, dir, "reserved_regions", "%s", "");
+	}
+	(void)snprintf(dir, sizeof(dir), "class/%s", node);
 	/* The number of the node is of no use here: opens go by name. */
-	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=247\nMINOR=%u\nDEVNAME=vfio/%u\n", group,
-		     group);
+	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=247\nMINOR=%u\nDEVNAME=%s\n", group, node);
 	via_tree_put(tree, 0444, dir, "dev", "247:%u\n", group);
 }
 
-static void put_system(struct via_tree *tree)
+static void put_system(struct via_tree *tree, bool iommu)
 {
 	static const char *const commands[] = {"bind", "unbind", "new_id", "remove_id", "uevent"};
 	static const char driver[] = "bus/pci/drivers/vfio-pci";
@@ -383,21 +422,30 @@ static void put_system(struct via_tree *tree)
 	via_tree_put(tree, 0200, "bus/pci", "drivers_probe", "%s", "");
 	via_tree_put(tree, 0200, "bus/pci", "rescan", "%s", "");
 
-	via_tree_put(tree, 0644, "module/vfio/parameters", "enable_unsafe_noiommu_mode", "N\n");
+	via_tree_put(tree, 0644, "module/vfio/parameters", "enable_unsafe_noiommu_mode",
+		     iommu ? "N\n" : "Y\n");
 	via_tree_put(tree, 0444, "module/vfio", "version", "0.3\n");
 	via_tree_put(tree, 0444, "module/vfio_pci/parameters", "disable_denylist", "N\n");
 	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "disable_idle_d3", "N\n");
 	via_tree_put(tree, 0444, "module/vfio_pci/parameters", "disable_vga", "N\n");
 	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "enable_sriov", "Y\n");
 	via_tree_put(tree, 0644, "module/vfio_pci/parameters", "nointxmask", "N\n");
+	via_tree_dirs(tree, "class/vfio-dev", true);
 	via_tree_link(tree, "module/vfio_pci/drivers", "pci:vfio-pci",
 		 "../../../bus/pci/drivers/vfio-pci");
 	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "allow_unsafe_interrupts", "N\n");
 	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "disable_hugepages", "N\n");
 }
 
+/* Of a type1 container. */
+static uint32_t entry_limit(struct via_host *host)
+{
+	return host->entry_limit ? host->entry_limit : iommu_props(host)->entry_limit;
+}
+
 /* Fields that programs read: the guest address width (MGAW) above all. */
-static void put_iommu(struct via_tree *tree, const struct via_iommu_props *props)
+static void put_iommu(struct via_tree *tree, const struct via_iommu_props *props,
+		      uint32_t entry_limit)
 {
 	static const char dir[] = "class/iommu/dmar0/intel-iommu";
 	unsigned int bits =
@@ -412,7 +460,7 @@ static void put_iommu(struct via_tree *tree, const struct via_iommu_props *props
 	via_tree_put(tree, 0444, dir, "domains_supported", "65536\n");
 	via_tree_put(tree, 0444, dir, "domains_used", "1\n");
 	via_tree_put(tree, 0644, "module/vfio_iommu_type1/parameters", "dma_entry_limit", "%u\n",
-	    props->entry_limit);
+	    entry_limit);
 	via_tree_dirs(tree, "class/iommu/dmar0/devices", true);
 }
 
@@ -433,8 +481,9 @@ int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err)
 	struct via_tree tree = {.root = dirfd};
 	struct via_device *dev;
 
-	put_system(&tree);
-	put_iommu(&tree, iommu_props(host));
+	put_system(&tree, has_iommu(host));
+	if (has_iommu(host))
+		put_iommu(&tree, iommu_props(host), entry_limit(host));
 	for (size_t i = 0; (dev = via_vfio_device(host->vfio, i)); i++) {
 		unsigned int group = (unsigned int)via_vfio_device_group(host->vfio, i);
 		struct placement placement;
@@ -442,7 +491,9 @@ int via_host_sysfs(struct via_host *host, int dirfd, struct via_error *err)
 		if (first_of_group(host, i))
 			put_group(&tree, host, group);
 		place(&windows, dev, &placement);
-		put_device(&tree, dev, group, &placement);
+		put_device(&tree, dev, group,
+			   (unsigned int)via_vfio_device_number(host->vfio, dev), has_iommu(host),
+			   &placement);
 	}
 	if (tree.error)
 		return via_error_set(err, tree.error, "cannot write %s of the program's sysfs: %s",
@@ -485,17 +536,23 @@ static int finish(struct via_tree *tree, const struct via_device *dev)
 	return tree->error;
 }
 
-static void forget(struct via_host_view *view, struct via_tree *tree, const struct via_device *vf,
-		   unsigned int group)
+static void forget(struct via_host *host, struct via_tree *tree, const struct via_device *vf,
+		   unsigned int group, unsigned int number)
 {
-	struct via_tree root = {.root = view->root};
+	struct via_tree root = {.root = host->view->root};
+	char node[VIA_GROUP_NODE_LEN];
 	struct names n;
 	char path[128];
 
 	name(vf, &n);
-	(void)snprintf(path, sizeof(path), "dev/vfio/%u", group);
+	via_vfio_group_node(host->vfio, group, node);
+	(void)snprintf(path, sizeof(path), "dev/%s", node);
 	via_tree_remove(&root, path);
-	(void)snprintf(path, sizeof(path), "class/vfio/%u", group);
+	(void)snprintf(path, sizeof(path), "dev/vfio/devices/vfio%u", number);
+	via_tree_remove(&root, path);
+	(void)snprintf(path, sizeof(path), "class/vfio-dev/vfio%u", number);
+	via_tree_remove(tree, path);
+	(void)snprintf(path, sizeof(path), "class/%s", node);
 	via_tree_remove(tree, path);
 	(void)snprintf(path, sizeof(path), "kernel/iommu_groups/%u", group);
 	via_tree_remove(tree, path);
@@ -522,7 +579,8 @@ static void unbind(struct via_tree *tree, const struct via_device *vf, unsigned 
 	via_tree_remove(tree, path);
 }
 
-static int vf_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group)
+static int vf_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group,
+		    unsigned int number)
 {
 	struct via_host *host = cookie;
 	struct via_host_view *view = host->view;
@@ -544,12 +602,15 @@ static int vf_added(void *cookie, struct via_device *vf, unsigned int index, uns
 	name(pf, &of);
 	name(vf, &n);
 	put_group(&tree, host, group);
-	put_device(&tree, vf, group, &placement);
+	put_device(&tree, vf, group, number, has_iommu(host), &placement);
 	via_tree_put(&tree, 0200, n.dir, "sriov_vf_msix_count", "%s", "");
 	(void)snprintf(text, sizeof(text), "../%s", of.addr);
 	via_tree_link(&tree, n.dir, "physfn", text);
-	(void)snprintf(text, sizeof(text), "%u", group);
-	via_tree_put(&root, 0666, "dev/vfio", text, "%s", "");
+	via_vfio_group_node(host->vfio, group, text);
+	via_tree_put(&root, 0666, "dev", text, "%s", "");
+	(void)snprintf(text, sizeof(text), "vfio%u", number);
+	if (has_iommu(host))
+		via_tree_put(&root, 0666, "dev/vfio/devices", text, "%s", "");
 	/* Last: who sees it finds all the rest. */
 	(void)snprintf(text, sizeof(text), "virtfn%u", index);
 	(void)snprintf(n.dir, sizeof(n.dir), "../%s", n.addr);
@@ -560,7 +621,7 @@ static int vf_added(void *cookie, struct via_device *vf, unsigned int index, uns
 		struct via_tree rest = {.root = view->sys};
 
 		unbind(&rest, vf, index);
-		forget(view, &rest, vf, group);
+		forget(host, &rest, vf, group, number);
 	}
 	return finish(&tree, vf);
 }
@@ -574,12 +635,13 @@ static void vf_leaving(void *cookie, struct via_device *vf, unsigned int index)
 	(void)finish(&tree, vf);
 }
 
-static void vf_removed(void *cookie, struct via_device *vf, unsigned int group)
+static void vf_removed(void *cookie, struct via_device *vf, unsigned int group,
+		       unsigned int number)
 {
 	struct via_host *host = cookie;
 	struct via_tree tree = {.root = host->view->sys};
 
-	forget(host->view, &tree, vf, group);
+	forget(host, &tree, vf, group, number);
 	(void)finish(&tree, vf);
 }
 

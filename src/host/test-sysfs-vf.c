@@ -248,6 +248,8 @@ static void tree(void **state)
 	assert_true(there(f, "sys/bus/pci/drivers/vfio-pci/0000:00:13.2"));
 	assert_true(there(f, "sys/kernel/iommu_groups/2/devices/0000:00:13.2"));
 	assert_true(there(f, "sys/class/iommu/dmar0/devices/0000:00:13.2"));
+	assert_int_equal(fstatat(f->root, "dev/vfio/devices/vfio2", &st, 0), 0);
+	assert_text(f, "sys/class/vfio-dev/vfio2/dev", "511:2\n");
 	assert_int_equal(fstatat(f->root, "dev/vfio/2", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0666);
 
@@ -275,6 +277,8 @@ static void tree(void **state)
 	assert_false(there(f, "sys/class/iommu/dmar0/devices/0000:00:13.2"));
 	assert_false(there(f, "sys/class/vfio/2"));
 	assert_false(there(f, "dev/vfio/2"));
+	assert_false(there(f, "dev/vfio/devices/vfio2"));
+	assert_false(there(f, "sys/class/vfio-dev/vfio2"));
 	assert_true(there(f, "sys/class/vfio/4"));
 }
 

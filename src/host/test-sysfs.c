@@ -108,12 +108,32 @@ static void prints_as_the_kernel(void **state)
 		    "DRIVER=vfio-pci\nPCI_CLASS=FF00\nPCI_ID=1234:11E8\nPCI_SUBSYS_ID=1AF4:1100\n"
 		    "PCI_SLOT_NAME=0000:00:03.0\n"
 		    "MODALIAS=pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00\n");
+	assert_text(f, EDU "vfio-dev/vfio0/dev", "511:0\n");
+	assert_text(f, EDU "vfio-dev/vfio0/uevent",
+		    "MAJOR=511\nMINOR=0\nDEVNAME=vfio/devices/vfio0\n");
 	assert_text(f, "kernel/iommu_groups/7/type", "DMA\n");
 	assert_text(f, "kernel/iommu_groups/7/reserved_regions",
 		    "0x00000000fee00000 0x00000000feefffff msi\n");
 	assert_text(f, "class/iommu/dmar0/intel-iommu/cap", "80d2008c222f0686\n");
 	assert_text(f, "module/vfio/parameters/enable_unsafe_noiommu_mode", "N\n");
 	assert_text(f, "module/vfio_iommu_type1/parameters/dma_entry_limit", "65535\n");
+}
+
+static void entry_limit_is_shown(void **state)
+{
+	const struct via_vfio_config config = {.dma_entry_limit = 12};
+	char dir[] = "/tmp/viaduct-sysfs-XXXXXX";
+	struct via_error err = {0};
+	struct fixture f = {0};
+
+	assert_int_equal(via_host_new(&config, &f.host), 0);
+	assert_non_null(mkdtemp(dir));
+	f.fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(via_host_sysfs(f.host, f.fd, &err), 0);
+	assert_text(&f, "module/vfio_iommu_type1/parameters/dma_entry_limit", "12\n");
+	close(f.fd);
+	assert_int_equal(nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	via_host_free(f.host);
 }
 
 static void tells_where_the_bars_are(void **state)
@@ -152,6 +172,9 @@ static void leads_everywhere(void **state)
 	assert_same(f, "module/vfio_pci/drivers/pci:vfio-pci", "bus/pci/drivers/vfio-pci");
 	assert_same(f, EDU "iommu/intel-iommu", "class/iommu/dmar0/intel-iommu");
 	assert_same(f, "bus/pci/devices/0001:02:1f.7/iommu_group", "kernel/iommu_groups/7");
+	assert_same(f, EDU "vfio-dev/vfio0/device", EDU);
+	assert_same(f, "class/vfio-dev/vfio1", "devices/pci0001:02/0001:02:1f.7/vfio-dev/vfio1");
+	assert_same(f, "class/vfio-dev/vfio0/subsystem", "class/vfio-dev");
 	/* QEMU takes the last part of where this leads. */
 	snprintf(path, sizeof(path), "%s/bus/pci/devices/0000:00:03.0/subsystem", f->dir);
 	real = realpath(path, NULL);
@@ -191,6 +214,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prints_as_the_kernel),
+		cmocka_unit_test(entry_limit_is_shown),
 		cmocka_unit_test(tells_where_the_bars_are),
 		cmocka_unit_test(leads_everywhere),
 		cmocka_unit_test(says_what_went_wrong),

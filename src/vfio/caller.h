@@ -43,6 +43,9 @@ struct via_caller {
 	uid_t uid;
 	unsigned int caps;
 	bool is_vmm;  /* a guest may run on its mappings: registers are offered without MMAP */
+	/* Return addresses of the call in the program, innermost first; with the checker only. */
+	const uint64_t *trace;
+	unsigned int n_trace;
 	bool has_kvm; /* has opened /dev/kvm: doorbells neither, see via_area_offered() */
 };
 

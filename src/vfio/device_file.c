@@ -4,7 +4,7 @@
  * room, which knows what they mean. Several files of one device share it.
  */
 #include "vfio/feature.h"
-#include "vfio/sriov.h"
+#include "vfio/iommufd/iommufd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +21,12 @@
 static struct via_device_file *device_file_of(struct via_file *file)
 {
 	return VIA_CONTAINER_OF(file, struct via_device_file, file);
+}
+
+/* A file of a device's node is nothing before it is bound. */
+static bool is_ready(const struct via_device_file *df)
+{
+	return __atomic_load_n(&df->ready, __ATOMIC_ACQUIRE);
 }
 
 /* Interrupts --------------------------------------------------------------- */
@@ -68,14 +74,18 @@ static long set_irqs(struct via_device_file *df, struct via_caller *caller, uint
 	return ret;
 }
 
-/* For a file of the device's own node: this one came from a group. */
-static long bind_iommufd(struct via_caller *caller, uint64_t arg)
+/* Nothing can be attached meanwhile: where its DMA goes is not to be changed under a reset. */
+static long reset(struct via_device_file *df)
 {
-	const size_t min = offsetof(struct via_vfio_device_bind_iommufd, token_uuid_ptr);
-	struct via_vfio_device_bind_iommufd bind;
-	int ret = via_copy_in_argsz(caller, &bind, arg, min, min);
+	struct via_iommu_hw *hw = df->placed->hw;
+	int ret;
 
-	return ret < 0 ? ret : -EINVAL;
+	if (!via_reset_works(df))
+		return -EINVAL;
+	__atomic_add_fetch(&hw->resetting, 1, __ATOMIC_ACQ_REL);
+	ret = via_device_reset(df->placed->dev);
+	__atomic_sub_fetch(&hw->resetting, 1, __ATOMIC_ACQ_REL);
+	return ret;
 }
 
 /* Calls -------------------------------------------------------------------- */
@@ -93,7 +103,7 @@ static long call_device(struct via_device_file *df, struct via_caller *caller, u
 	case VIA_VFIO_DEVICE_SET_IRQS:
 		return set_irqs(df, caller, arg);
 	case VIA_VFIO_DEVICE_RESET:
-		return via_reset_works(df) ? via_device_reset(df->placed->dev) : -EINVAL;
+		return reset(df);
 	case VIA_VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
 		return via_device_get_hot_reset_info(df, caller, arg);
 	case VIA_VFIO_DEVICE_PCI_HOT_RESET:
@@ -113,9 +123,15 @@ static long device_ioctl(struct via_file *file, struct via_caller *caller, unsig
 	struct via_device_file *df = device_file_of(file);
 	long ret;
 
-	/* The one call that does not wake the function. */
+	/* The calls that do not wake the function. */
 	if (cmd == VIA_VFIO_DEVICE_BIND_IOMMUFD)
-		return bind_iommufd(caller, arg);
+		return via_cdev_bind(df, caller, arg);
+	if (!is_ready(df))
+		return -EINVAL;
+	if (df->way == VIA_WAY_NODE && cmd == VIA_VFIO_DEVICE_ATTACH_IOMMUFD_PT)
+		return via_cdev_attach(df, caller, arg);
+	if (df->way == VIA_WAY_NODE && cmd == VIA_VFIO_DEVICE_DETACH_IOMMUFD_PT)
+		return via_cdev_detach(df, caller, arg);
 	via_device_begin(df->placed->dev);
 	ret = call_device(df, caller, cmd, arg);
 	via_device_end(df->placed->dev);
@@ -226,7 +242,7 @@ static ssize_t transfer(struct via_file *file, struct via_caller *caller, uint64
 	};
 	ssize_t ret;
 
-	if (region >= VIA_N_REGIONS)
+	if (!is_ready(device_file_of(file)) || region >= VIA_N_REGIONS)
 		return -EINVAL;
 	via_device_begin(t.dev);
 	ret = transfer_run(&t);
@@ -272,7 +288,7 @@ static int device_mmap(struct via_file *file, struct via_caller *caller, uint64_
 	int ret;
 
 	start = offset & ((1ull << VIA_VFIO_PCI_OFFSET_SHIFT) - 1);
-	if (!len || start % PAGE || region >= VIA_REGION_ROM)
+	if (!is_ready(df) || !len || start % PAGE || region >= VIA_REGION_ROM)
 		return -EINVAL;
 	if ((flags & MAP_TYPE) != MAP_SHARED && (flags & MAP_TYPE) != MAP_SHARED_VALIDATE)
 		return -EINVAL;
@@ -287,6 +303,8 @@ static int device_mmap(struct via_file *file, struct via_caller *caller, uint64_
 	if (!range_offered(df->vfio, caller, &map, start, start + len))
 		return -EINVAL;
 
+	/* From now on addresses of memory for DMA may be those of a BAR. */
+	__atomic_store_n(&df->vfio->bars_mapped, true, __ATOMIC_RELAXED);
 	*ret_map = (struct via_mmap){
 		.fd = map.fd,
 		.offset = start,
@@ -306,18 +324,18 @@ static void device_release(struct via_file *file)
 	struct via_device_file *df = device_file_of(file);
 	struct via_placed *placed = df->placed;
 	struct via_group *group = placed->group;
+	struct via_iommufd *iommufd = NULL;
 
 	pthread_mutex_lock(&df->vfio->lock);
-	placed->n_open--;
-	via_device_close(placed->dev);
-	group->n_open--;
-	via_group_release(group);
-	if (placed->pf && !placed->n_open) {
-		placed->pf->sriov->users--;
-		if (placed->going)
-			via_sriov_continue(placed->pf->sriov);
+	if (df->ready) {
+		via_placed_close(placed);
+		if (df->way == VIA_WAY_NODE)
+			group->n_bound--;
 	}
+	via_group_release(group, df->way == VIA_WAY_CONTAINER, &iommufd);
+	via_placed_file_gone(placed);
 	pthread_mutex_unlock(&df->vfio->lock);
+	via_iommufd_put(iommufd);
 	free(df);
 }
 
@@ -330,25 +348,21 @@ const struct via_file_ops via_device_file_ops = {
 	.release = device_release,
 };
 
-int via_device_file_new(struct via_placed *placed, struct via_file **ret_file)
+int via_device_file_new(struct via_placed *placed, enum via_way way, struct via_file **ret_file)
 {
 	struct via_device_file *df = calloc(1, sizeof(*df));
-	int ret;
 
 	if (!df)
 		return -ENOMEM;
-	ret = via_device_open(placed->dev);
-	if (ret < 0) {
-		free(df);
-		return ret;
-	}
-	if (placed->pf && !placed->n_open)
-		placed->pf->sriov->users++;
-	placed->n_open++;
 	df->file.ops = &via_device_file_ops;
 	df->file.refs = 1;
 	df->vfio = placed->group->vfio;
 	df->placed = placed;
+	df->way = way;
+	placed->group->users++;
+	if (way == VIA_WAY_CONTAINER)
+		placed->group->n_keeping++;
+	via_placed_file_added(placed);
 	*ret_file = &df->file;
 	return 0;
 }

@@ -3,6 +3,7 @@
  * GET_INFO, GET_REGION_INFO, GET_IRQ_INFO: what a device says about itself,
  * as the caller and the chosen profile are to see it.
  */
+#include "vfio/profile.h"
 #include "vfio/topology.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 
 bool via_reset_works(const struct via_device_file *df)
 {
-	return df->vfio->config.profile == VIA_PROFILE_FULL ||
+	return via_profile_full(df->vfio, VIA_DIFFERS_RESET) ||
 	       via_device_can_reset(df->placed->dev, df->placed->addr.bus);
 }
 
@@ -24,7 +25,7 @@ bool via_area_offered(const struct via_vfio *vfio, const struct via_caller *call
 		break;
 	case VIA_BARS_AUTO:
 		/* The linux profile shows what the kernel would, whatever follows from it. */
-		if (!caller->is_vmm || vfio->config.profile == VIA_PROFILE_LINUX)
+		if (!caller->is_vmm || !via_profile_full(vfio, VIA_DIFFERS_VMM_REGISTERS))
 			return true;
 		break;
 	}

@@ -7,6 +7,7 @@
  */
 #include "vfio/dma_buf.h"
 #include "vfio/feature.h"
+#include "vfio/profile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct via_dma_buf_file {
 	struct via_file file;
 	struct via_region_export *export;
 	uint32_t access; /* O_ACCMODE of open_flags */
+	bool restores;	 /* a mapping of it works again once it is no longer revoked */
 };
 
 static struct via_dma_buf_file *dma_buf_of(struct via_file *file)
@@ -96,12 +98,19 @@ static void dma_buf_release(struct via_file *file)
 	free(dma_buf);
 }
 
+static int dma_buf_pages(struct via_file *file, uint64_t start, uint64_t len, bool writable,
+			 struct via_pages **ret_pages)
+{
+	return via_region_pages(file, start, len, dma_buf_of(file)->restores, ret_pages);
+}
+
 static const struct via_file_ops dma_buf_ops = {
 	.kind = "dma-buf",
 	.ioctl = dma_buf_ioctl,
 	.pread = dma_buf_pread,
 	.pwrite = dma_buf_pwrite,
 	.mmap = dma_buf_mmap,
+	.dma_pages = dma_buf_pages,
 	.release = dma_buf_release,
 };
 
@@ -110,7 +119,8 @@ struct via_region_export *via_dma_buf_export(struct via_file *file)
 	return file->ops == &dma_buf_ops ? dma_buf_of(file)->export : NULL;
 }
 
-static long publish(struct via_caller *caller, struct via_region_export *export, uint32_t flags)
+static long publish(struct via_caller *caller, struct via_region_export *export, uint32_t flags,
+		    bool restores)
 {
 	struct via_dma_buf_file *dma_buf = calloc(1, sizeof(*dma_buf));
 	long fd;
@@ -123,6 +133,7 @@ static long publish(struct via_caller *caller, struct via_region_export *export,
 	dma_buf->file.refs = 1;
 	dma_buf->export = export;
 	dma_buf->access = flags & O_ACCMODE;
+	dma_buf->restores = restores;
 	fd = caller->ops->file_put(caller, &dma_buf->file, flags & O_CLOEXEC);
 	if (fd < 0)
 		via_file_put(&dma_buf->file);
@@ -158,5 +169,7 @@ long via_run_dma_buf(struct via_device_file *df, struct via_caller *caller, uint
 		ret = via_region_export_new(df->placed->dev, get.region_index, ranges,
 					    get.nr_ranges, &export);
 	free(ranges);
-	return ret ? ret : publish(caller, export, get.open_flags);
+	return ret ? ret
+		   : publish(caller, export, get.open_flags,
+			     via_profile_full(df->vfio, VIA_DIFFERS_DMA_BUF_RESTORE));
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "vfio/file.h"
 
+#include "iommu/check.h"
+
 #include <errno.h>
 
 /* What read(2) and write(2) of a Linux kernel do at most in one call. */
@@ -22,10 +24,18 @@ void via_file_put(struct via_file *file)
 long via_file_ioctl(struct via_file *file, struct via_caller *caller, unsigned long cmd,
 		    uint64_t arg)
 {
+	struct via_check_caller here = {caller->pid, caller->trace, caller->n_trace};
+	long ret;
+
 	if (!file->ops->ioctl)
 		return -ENOTTY;
+	if (caller->n_trace)
+		via_check_set_caller(&here);
 	/* The kernel sees an unsigned int. */
-	return file->ops->ioctl(file, caller, (uint32_t)cmd, arg);
+	ret = file->ops->ioctl(file, caller, (uint32_t)cmd, arg);
+	if (caller->n_trace)
+		via_check_set_caller(NULL);
+	return ret;
 }
 
 static int check_position(size_t len, uint64_t offset)
@@ -52,7 +62,9 @@ ssize_t via_file_pread(struct via_file *file, struct via_caller *caller, uint64_
 		return file->ops->stream ? -EBADF : -EINVAL;
 	if (!user_range(addr, len))
 		return -EFAULT;
-	return len ? file->ops->pread(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset) : 0;
+	if (!len && !file->ops->records)
+		return 0;
+	return file->ops->pread(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset);
 }
 
 ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64_t addr, size_t len,
@@ -66,7 +78,9 @@ ssize_t via_file_pwrite(struct via_file *file, struct via_caller *caller, uint64
 		return file->ops->stream ? -EBADF : -EINVAL;
 	if (!user_range(addr, len))
 		return -EFAULT;
-	return len ? file->ops->pwrite(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset) : 0;
+	if (!len && !file->ops->records)
+		return 0;
+	return file->ops->pwrite(file, caller, addr, len < RW_MAX ? len : RW_MAX, offset);
 }
 
 int via_file_mmap(struct via_file *file, struct via_caller *caller, uint64_t offset, uint64_t len,

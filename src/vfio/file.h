@@ -13,6 +13,7 @@
 #include "vfio/caller.h"
 
 struct via_area;
+struct via_pages;
 
 /* A mapping that the door should make in the caller. */
 struct via_mmap {
@@ -21,8 +22,11 @@ struct via_mmap {
 	uint64_t len;			/* page multiple */
 	struct via_device *dev;		/* for trapped accesses and doorbell guards; may be NULL */
 	unsigned int region;
-	const struct via_area *areas;	/* of the whole region; borrowed while the file lives */
+	const struct via_area *areas;	/* of the whole region; borrowed while the file lives. NULL: all is memory */
 	size_t n_areas;
+	/* Optional: called with owner once no part of it is mapped any more, or could not be. */
+	void (*unmapped)(void *owner);
+	void *owner;
 };
 
 struct via_file_ops {
@@ -32,6 +36,12 @@ struct via_file_ops {
 	 * the operations below was opened for the other direction (EBADF).
 	 */
 	bool stream;
+	/*
+	 * Gives and takes whole records: read(2) and write(2) leave the position at 0,
+	 * and are asked for no bytes too; an offset other than 0 is the file's to refuse.
+	 * EBADF as for a stream.
+	 */
+	bool records;
 	/* Result of ioctl(2): >= 0 or negative errno. */
 	long (*ioctl)(struct via_file *file, struct via_caller *caller, unsigned long cmd,
 		      uint64_t arg);
@@ -53,6 +63,18 @@ struct via_file_ops {
 	ssize_t (*give)(struct via_file *file, char *buf, size_t size);
 	int (*take)(struct via_file *file, const char *text);
 	void (*sync)(struct via_file *file, struct via_caller *caller);
+	/*
+	 * Optional: an eventfd, borrowed while the file lives, that is readable as long as
+	 * poll(2) shall find the file readable; pread(), without waiting, is what changes
+	 * that. Such a file is writable if it has pwrite(); without it a file is always both.
+	 */
+	int (*poll_fd)(struct via_file *file);
+	/*
+	 * Optional, of a dma-buf: its bytes from start on as DMA memory. -EINVAL beyond its
+	 * end or len 0; -ENODEV it answers no longer; -ENOMEM.
+	 */
+	int (*dma_pages)(struct via_file *file, uint64_t start, uint64_t len, bool writable,
+			 struct via_pages **ret_pages);
 	void (*release)(struct via_file *file);
 };
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * /dev/vfio/N: one open file at a time. A group stays open, and in its
- * container, until its file and the files of its devices are all closed.
+ * container, until its file and the files of its devices are all closed. An
+ * iommufd is only remembered: it is a device's own, from its first open file on,
+ * and neither keeps the group open nor is taken away with the group's.
  */
+#include "vfio/backend.h"
+#include "vfio/iommufd/iommufd.h"
 #include "vfio/sriov.h"
 
 #include <errno.h>
@@ -16,6 +20,14 @@ static struct via_group *group_of(struct via_file *file)
 	return VIA_CONTAINER_OF(file, struct via_group_file, file)->group;
 }
 
+/* -EPERM: without an IOMMU its devices are not for everybody. */
+static int group_allowed(const struct via_group *group, const struct via_caller *caller)
+{
+	const struct via_vfio *vfio = group->vfio;
+
+	return vfio->config.iommu_kind == VIA_IOMMU_NONE ? via_noiommu_allowed(vfio, caller) : 0;
+}
+
 static int get_status(struct via_group *group, struct via_caller *caller, uint64_t arg)
 {
 	struct via_vfio_group_status status;
@@ -26,32 +38,63 @@ static int get_status(struct via_group *group, struct via_caller *caller, uint64
 	if (ret < 0)
 		return ret;
 
-	status.flags = VIA_VFIO_GROUP_FLAGS_VIABLE;
+	status.flags = 0;
 	pthread_mutex_lock(&group->vfio->lock);
-	if (group->container)
-		status.flags |= VIA_VFIO_GROUP_FLAGS_CONTAINER_SET;
+	if (group->container || group->iommufd)
+		status.flags = VIA_VFIO_GROUP_FLAGS_CONTAINER_SET | VIA_VFIO_GROUP_FLAGS_VIABLE;
+	else if (!group->n_owned)
+		status.flags = VIA_VFIO_GROUP_FLAGS_VIABLE;
 	gone = group->gone;
 	pthread_mutex_unlock(&group->vfio->lock);
 	return gone ? -ENODEV : via_copy_out(caller, arg, &status, sizeof(status));
 }
 
-static int join(struct via_group *group, struct via_file *file)
+static int join_container(struct via_group *group, struct via_container *container)
 {
-	struct via_container *container;
-	int ret;
+	int ret = container->vfio == group->vfio ? via_group_claim(group, group) : -EBADFD;
+
+	if (ret < 0)
+		return ret;
+	ret = via_container_join(container, group);
+	if (ret < 0)
+		via_group_disclaim(group);
+	return ret;
+}
+
+static void leave_container(struct via_group *group)
+{
+	via_container_leave(group->container, group);
+	via_group_disclaim(group);
+}
+
+/* Nobody's DMA goes there yet. */
+static int join_iommufd(struct via_group *group, struct via_iommufd *iommufd)
+{
+	int ret = iommufd->vfio == group->vfio ? via_iommufd_container_join(
+				iommufd, group->vfio->config.iommu_kind == VIA_IOMMU_NONE)
+					       : -EBADFD;
+
+	if (!ret)
+		group->iommufd = via_iommufd_get(iommufd);
+	return ret;
+}
+
+static int join(struct via_group *group, struct via_caller *caller, struct via_file *file)
+{
+	struct via_iommufd *iommufd = via_iommufd_of(file);
+	int ret = -EBADFD;
 
 	pthread_mutex_lock(&group->vfio->lock);
-	if (group->container) {
+	if (group->container || group->iommufd)
 		ret = -EINVAL;
-	} else if (group->gone) {
+	else if (group->gone)
 		ret = -ENODEV;
-	} else if (file->ops != &via_container_file_ops) {
-		ret = -EBADFD;
-	} else {
-		container = VIA_CONTAINER_OF(file, struct via_container, file);
-		ret = container->vfio == group->vfio ? via_container_join(container, group)
-						     : -EBADFD;
-	}
+	else if (group_allowed(group, caller))
+		ret = -EPERM;
+	else if (file->ops == &via_container_file_ops)
+		ret = join_container(group, VIA_CONTAINER_OF(file, struct via_container, file));
+	else if (iommufd)
+		ret = join_iommufd(group, iommufd);
 	pthread_mutex_unlock(&group->vfio->lock);
 	return ret;
 }
@@ -61,7 +104,7 @@ static bool has_container(struct via_group *group)
 	bool has;
 
 	pthread_mutex_lock(&group->vfio->lock);
-	has = group->container;
+	has = group->container || group->iommufd;
 	pthread_mutex_unlock(&group->vfio->lock);
 	return has;
 }
@@ -83,23 +126,27 @@ static int set_container(struct via_group *group, struct via_caller *caller, uin
 		return -EINVAL;
 	if (ret < 0)
 		return ret;
-	ret = join(group, file);
+	ret = join(group, caller, file);
 	via_file_put(file);
 	return ret;
 }
 
 static int unset_container(struct via_group *group)
 {
+	struct via_iommufd *iommufd;
 	int ret = 0;
 
 	pthread_mutex_lock(&group->vfio->lock);
+	iommufd = group->iommufd;
+	group->iommufd = NULL;
 	if (!group->container)
-		ret = -EINVAL;
-	else if (group->n_open)
-		ret = -EBUSY;
+		ret = iommufd ? 0 : -EINVAL;
+	else if (group->n_keeping > 1)
+		ret = -EBUSY; /* beside its own file: its devices' */
 	else
-		via_container_leave(group->container, group);
+		leave_container(group);
 	pthread_mutex_unlock(&group->vfio->lock);
+	via_iommufd_put(iommufd);
 	return ret;
 }
 
@@ -150,26 +197,39 @@ static int find_device(struct via_group *group, const char *text, struct via_pla
 	return -ENODEV;
 }
 
-static int open_device(struct via_group *group, const char *text, struct via_file **ret_file)
+/*
+ * On failure too there may be a file, to be put without the lock, and so is
+ * *ret_iommufd always. vfio->lock held, but not all the time.
+ */
+static int open_device(struct via_group *group, struct via_caller *caller, const char *text,
+		       struct via_file **ret_file, struct via_iommufd **ret_iommufd)
 {
+	struct via_iommufd *iommufd = group->iommufd;
+	enum via_way way = iommufd ? VIA_WAY_IOMMUFD : VIA_WAY_CONTAINER;
 	struct via_placed *placed;
-	int ret;
+	int ret = find_device(group, text, &placed);
 
-	ret = find_device(group, text, &placed);
 	if (ret < 0)
 		return ret;
-	if (!group->container || !group->container->backend)
+	if (!iommufd && (!group->container || !group->container->backend))
 		return -EINVAL;
-	ret = via_device_file_new(placed, ret_file);
-	if (ret < 0)
-		return ret;
-	group->users++;
-	group->n_open++;
-	return 0;
+	ret = group_allowed(group, caller);
+	/* Without an IOMMU there is nothing to bind; iommufd cannot lend its addresses. */
+	if (ret || (iommufd && group->vfio->config.iommu_kind == VIA_IOMMU_NONE))
+		return -EPERM;
+	if (iommufd)
+		*ret_iommufd = via_iommufd_get(iommufd);
+	ret = via_device_file_new(placed, way, ret_file);
+	if (!ret)
+		ret = via_placed_open(placed, way, iommufd, true);
+	if (!ret)
+		VIA_CONTAINER_OF(*ret_file, struct via_device_file, file)->ready = true;
+	return ret;
 }
 
 static int get_device_fd(struct via_group *group, struct via_caller *caller, uint64_t arg)
 {
+	struct via_iommufd *iommufd = NULL;
 	struct via_file *file = NULL;
 	char *text;
 	int ret;
@@ -180,16 +240,15 @@ static int get_device_fd(struct via_group *group, struct via_caller *caller, uin
 	ret = via_copy_in_string(caller, text, arg, NAME_SIZE);
 	if (!ret) {
 		pthread_mutex_lock(&group->vfio->lock);
-		ret = open_device(group, text, &file);
+		ret = open_device(group, caller, text, &file, &iommufd);
 		pthread_mutex_unlock(&group->vfio->lock);
 	}
 	free(text);
-	if (ret < 0)
-		return ret;
-
-	ret = caller->ops->file_put(caller, file, true);
+	if (!ret)
+		ret = caller->ops->file_put(caller, file, true);
 	if (ret < 0)
 		via_file_put(file);
+	via_iommufd_put(iommufd);
 	return ret;
 }
 
@@ -212,13 +271,15 @@ static long group_ioctl(struct via_file *file, struct via_caller *caller, unsign
 	}
 }
 
-void via_group_release(struct via_group *group)
+void via_group_release(struct via_group *group, bool keeping, struct via_iommufd **ret_iommufd)
 {
-	if (--group->users)
-		return;
-	if (group->container)
-		via_container_leave(group->container, group);
-	if (group->gone)
+	if (keeping && !--group->n_keeping) {
+		if (group->container)
+			leave_container(group);
+		*ret_iommufd = group->iommufd;
+		group->iommufd = NULL;
+	}
+	if (!--group->users && group->gone)
 		free(group);
 }
 
@@ -226,10 +287,12 @@ static void group_release(struct via_file *file)
 {
 	struct via_group_file *gf = VIA_CONTAINER_OF(file, struct via_group_file, file);
 	struct via_vfio *vfio = gf->group->vfio;
+	struct via_iommufd *iommufd = NULL;
 
 	pthread_mutex_lock(&vfio->lock);
-	via_group_release(gf->group);
+	via_group_release(gf->group, true, &iommufd);
 	pthread_mutex_unlock(&vfio->lock);
+	via_iommufd_put(iommufd);
 	free(gf);
 }
 
@@ -239,7 +302,8 @@ const struct via_file_ops via_group_file_ops = {
 	.release = group_release,
 };
 
-int via_group_open(struct via_vfio *vfio, unsigned int number, struct via_file **ret_file)
+int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned int number,
+		   struct via_file **ret_file)
 {
 	struct via_group_file *gf = calloc(1, sizeof(*gf));
 	struct via_group *group;
@@ -254,10 +318,14 @@ int via_group_open(struct via_vfio *vfio, unsigned int number, struct via_file *
 	group = via_group_find(vfio, number);
 	if (!group)
 		ret = -ENOENT;
-	else if (group->users)
-		ret = -EBUSY;
 	else
-		group->users = 1;
+		ret = group_allowed(group, caller);
+	if (!ret && (group->n_keeping || group->n_bound))
+		ret = -EBUSY;
+	if (!ret) {
+		group->users++;
+		group->n_keeping = 1;
+	}
 	pthread_mutex_unlock(&vfio->lock);
 	gf->group = group;
 	if (ret < 0)

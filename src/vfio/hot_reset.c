@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hot reset: the functions of a slot are reset together, by someone who holds
- * the groups of all of them. Virtual functions belong to the slot of their
- * physical one, and a slot that has any is reset by nobody.
+ * the groups of all of them, or whose iommufd does. Virtual functions belong to
+ * the slot of their physical one, and a slot that has any is reset by nobody.
  */
-#include "vfio/topology.h"
+#include "vfio/iommufd/iommufd.h"
+#include "vfio/profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static bool same_slot(const struct via_placed *a, const struct via_placed *b)
 /* vfio->lock held. -ENODEV where a kernel has no bridge whose bus it could reset. */
 static int has_bus(const struct via_device_file *df)
 {
-	bool root = df->vfio->config.profile == VIA_PROFILE_LINUX &&
+	bool root = !via_profile_full(df->vfio, VIA_DIFFERS_HOT_RESET) &&
 		    !physical(df->placed)->addr.bus;
 
 	return root ? -ENODEV : 0;
@@ -49,19 +50,42 @@ static unsigned int find_slot(const struct via_device_file *df, struct via_place
 	return n;
 }
 
+/* What an entry says to who came by a node: an id of his iommufd, or one of these. */
+#define OWNED 0		 /* not open, but it could be by nobody else */
+#define NOT_OWNED -1
+
+/* vfio->lock held. */
+static int devid(const struct via_placed *placed, const struct via_iommufd *iommufd)
+{
+	if (placed->idev && placed->idev->object.iommufd == iommufd)
+		return (int)placed->idev->object.id;
+	return placed->group->n_owned && placed->group->owner == iommufd ? OWNED : NOT_OWNED;
+}
+
+static struct via_iommufd *iommufd_of(const struct via_device_file *df)
+{
+	return df->way == VIA_WAY_NODE ? df->placed->idev->object.iommufd : NULL;
+}
+
 /* The entries of all functions of the slot; they are the caller's to free. */
-static int list_slot(const struct via_device_file *df,
+static int list_slot(const struct via_device_file *df, uint32_t *ret_flags,
 		     struct via_vfio_pci_dependent_device **ret_entries, unsigned int *ret_n)
 {
 	struct via_vfio *vfio = df->vfio;
 	struct via_vfio_pci_dependent_device *entries;
+	const struct via_iommufd *iommufd;
 	struct via_placed **functions;
+	uint32_t flags = 0;
 	unsigned int n = 0;
 	bool virtual;
 	int ret;
 
 	pthread_mutex_lock(&vfio->lock);
 	ret = has_bus(df);
+	iommufd = iommufd_of(df);
+	if (iommufd)
+		flags = VIA_VFIO_PCI_HOT_RESET_FLAG_DEV_ID |
+			VIA_VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
 	functions = calloc(vfio->n_devices, sizeof(functions[0]));
 	entries = calloc(vfio->n_devices, sizeof(*entries));
 	if (!ret && (!functions || !entries))
@@ -71,7 +95,9 @@ static int list_slot(const struct via_device_file *df,
 	for (unsigned int i = 0; i < n; i++) {
 		const struct via_placed *p = functions[i];
 
-		entries[i].group_id = p->group->number;
+		entries[i].group_id = iommufd ? (uint32_t)devid(p, iommufd) : p->group->number;
+		if (iommufd && devid(p, iommufd) == NOT_OWNED)
+			flags &= ~VIA_VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
 		entries[i].segment = p->addr.segment;
 		entries[i].bus = p->addr.bus;
 		entries[i].devfn = (uint8_t)(p->addr.device << 3 | p->addr.function);
@@ -82,6 +108,7 @@ static int list_slot(const struct via_device_file *df,
 		free(entries);
 		return ret;
 	}
+	*ret_flags = flags;
 	*ret_entries = entries;
 	*ret_n = n;
 	return 0;
@@ -100,11 +127,10 @@ long via_device_get_hot_reset_info(struct via_device_file *df, struct via_caller
 	if (ret < 0)
 		return ret;
 	room = (info.argsz - sizeof(info)) / sizeof(entries[0]);
-	ret = list_slot(df, &entries, &n);
+	ret = list_slot(df, &info.flags, &entries, &n);
 	if (ret < 0)
 		return ret;
 
-	info.flags = 0;
 	info.count = n;
 	if (room >= n)
 		ret = via_copy_out(caller, arg + sizeof(info), entries, n * sizeof(entries[0]));
@@ -146,6 +172,13 @@ static bool covered(const struct via_placed *placed, struct via_file *const *fil
 	return false;
 }
 
+static void resetting(struct via_placed *const *functions, unsigned int n, int change)
+{
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_add_fetch(&functions[i]->hw->resetting, (unsigned int)change,
+				   __ATOMIC_ACQ_REL);
+}
+
 /*
  * Every function that is open is reset. One that is not gets a reset when it
  * is opened, before anybody can look at it.
@@ -165,7 +198,10 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 	else
 		(void)find_slot(df, functions, &virtual);
 	for (unsigned int i = 0; i < n_functions && !ret; i++) {
-		if (!covered(functions[i], files, n))
+		bool mine = iommufd_of(df) ? devid(functions[i], iommufd_of(df)) != NOT_OWNED
+					   : covered(functions[i], files, n);
+
+		if (!mine)
 			ret = -EINVAL;
 	}
 	for (unsigned int i = 0; i < n_functions && !ret; i++) {
@@ -173,11 +209,13 @@ static int reset_slot(struct via_device_file *df, struct via_file *const *files,
 			open[n_open++] = functions[i]->dev;
 	}
 	if (!ret) {
+		resetting(functions, n_functions, 1);
 		for (unsigned int i = 0; i < n_open; i++)
 			via_device_begin(open[i]);
 		via_devices_bus_reset(open, n_open);
 		for (unsigned int i = 0; i < n_open; i++)
 			via_device_end(open[i]);
+		resetting(functions, n_functions, -1);
 	}
 	pthread_mutex_unlock(&df->vfio->lock);
 	return ret;
@@ -195,7 +233,8 @@ long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller,
 	ret = via_copy_in_argsz(caller, &reset, arg, sizeof(reset), sizeof(reset));
 	if (ret < 0)
 		return ret;
-	if (reset.flags || !reset.count)
+	/* Who came by a node owns by his iommufd, and has no groups to show. */
+	if (reset.flags || !reset.count != (df->way == VIA_WAY_NODE))
 		return -EINVAL;
 	pthread_mutex_lock(&df->vfio->lock);
 	ret = has_bus(df);

@@ -5,6 +5,7 @@
  */
 #include "device/migration.h"
 #include "vfio/feature.h"
+#include "vfio/profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 int via_has_migration(const struct via_device_file *df)
 {
 	/* The kernel's vfio-pci has none, only drivers for particular hardware do. */
-	if (df->vfio->config.profile != VIA_PROFILE_FULL)
+	if (!via_profile_full(df->vfio, VIA_DIFFERS_MIGRATION))
 		return -ENOTTY;
 	return via_device_migration_flags(df->placed->dev) ? 0 : -ENOTTY;
 }

@@ -109,7 +109,7 @@ static void remove_vf(struct via_vfio *vfio, struct via_placed *placed)
 
 	via_placed_remove(vfio, placed);
 	if (ops->removed)
-		ops->removed(vfio->vf_cookie, placed->dev, group);
+		ops->removed(vfio->vf_cookie, placed->dev, group, placed->number);
 	via_placed_free(placed);
 }
 
@@ -127,7 +127,7 @@ void via_sriov_continue(struct via_sriov *sriov)
 				ops->leaving(vfio->vf_cookie, placed->dev, sriov->n_removed);
 			via_device_request(placed->dev);
 		}
-		if (placed->n_open)
+		if (placed->n_files)
 			return;
 		sriov->vfs[sriov->n_removed] = NULL;
 		remove_vf(vfio, placed);
@@ -189,7 +189,7 @@ static int make_vf(struct via_sriov *sriov, unsigned int i, struct via_error *er
 		return ret;
 	}
 	if (ops->added)
-		ret = ops->added(vfio->vf_cookie, dev, i, placed->group->number);
+		ret = ops->added(vfio->vf_cookie, dev, i, placed->group->number, placed->number);
 	if (ret < 0) {
 		remove_vf(vfio, placed);
 		return ret;

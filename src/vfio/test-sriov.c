@@ -6,10 +6,11 @@
  */
 #include "device/export.h"
 #include "vfio/dma_buf.h"
+#include "vfio/sriov.h"
 #include "vfio/test-caller.h"
 #include "vfio/vfio.h"
 
-#include <viaduct/abi/vfio.h>
+#include <viaduct/abi/iommufd.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static void hear(struct machine *m, const char *fmt, ...)
 	va_end(args);
 }
 
-static int on_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group)
+static int on_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group,
+		    unsigned int number)
 {
 	struct machine *m = cookie;
 
@@ -113,7 +115,8 @@ static void on_leaving(void *cookie, struct via_device *vf, unsigned int index)
 	hear(cookie, "~%u ", index);
 }
 
-static void on_removed(void *cookie, struct via_device *vf, unsigned int group)
+static void on_removed(void *cookie, struct via_device *vf, unsigned int group,
+		       unsigned int number)
 {
 	hear(cookie, "-g%u ", group);
 }
@@ -611,6 +614,10 @@ static void removal_waits(void **state)
 	assert_int_equal(close(event), 0);
 }
 
+static void nothing(struct via_region_importer *importer)
+{
+}
+
 /* What a program still holds of a function's memory does not keep it, nor miss it. */
 static void removal_with_a_dma_buf(void **state)
 {
@@ -624,8 +631,12 @@ static void removal_with_a_dma_buf(void **state)
 		.buf = {.open_flags = O_CLOEXEC, .nr_ranges = 1},
 		.range = {.length = 0x1000},
 	};
+	struct via_region_importer importer = {.revoke = nothing, .restore = nothing,
+					       .registers = true};
 	struct machine *m = *state;
+	struct via_region_export *export;
 	struct via_file *file = NULL;
+	uint32_t value = 0;
 	struct opened vf;
 	int fd;
 
@@ -636,11 +647,18 @@ static void removal_with_a_dma_buf(void **state)
 	assert_true(vf.device >= 0);
 	fd = (int)ioc(m, vf.device, VIA_VFIO_DEVICE_FEATURE, &dma_buf);
 	assert_true(fd >= 0);
+	assert_int_equal(test_file_get(&m->tc.caller, fd, &file), 0);
+	export = via_dma_buf_export(file);
+	assert_int_equal(via_region_export_attach(export, &importer), 0);
+	assert_int_equal(via_region_export_access(export, 0, 0, &value, 4, true), 0);
 	shut(m, &vf);
+	assert_int_equal(via_region_export_access(export, 0, 0, &value, 4, true), -EFAULT);
 	assert_int_equal(set(m, 0), 0);
 	assert_int_equal(count(m), 2);
-	assert_int_equal(test_file_get(&m->tc.caller, fd, &file), 0);
-	assert_int_equal(via_region_export_attach(via_dma_buf_export(file), NULL), -ENODEV);
+	assert_int_equal(via_region_export_access(export, 0, 0, &value, 4, true), -EFAULT);
+	assert_int_equal(via_region_export_access(export, 0, 0, &value, 4, false), -EFAULT);
+	via_region_export_detach(export, &importer);
+	assert_int_equal(via_region_export_attach(export, NULL), -ENODEV);
 	via_file_put(file);
 	assert_int_equal(test_close(&m->tc, fd), 0);
 }
@@ -671,6 +689,90 @@ static void removal_without_a_writer(void **state)
 	assert_int_equal(via_vfio_set_numvfs(m->vfio, m->dev, 0, NULL), 0);
 	shut(m, &vf);
 	assert_int_equal(via_vfio_numvfs(m->vfio, m->dev), 0);
+}
+
+/* By nodes of devices -------------------------------------------------------- */
+
+static long bind(struct machine *m, int fd, int iommufd, const char *token)
+{
+	uint8_t uuid[VIA_UUID_SIZE];
+	struct via_vfio_device_bind_iommufd arg = {
+		.argsz = sizeof(arg),
+		.iommufd = iommufd,
+		.flags = token ? VIA_VFIO_DEVICE_BIND_FLAG_TOKEN : 0,
+		.token_uuid_ptr = (uint64_t)(uintptr_t)uuid,
+	};
+
+	assert_true(!token || via_uuid_parse(token, uuid));
+	return ioc(m, fd, VIA_VFIO_DEVICE_BIND_IOMMUFD, &arg);
+}
+
+static void node_tokens(void **state)
+{
+	struct machine *m = *state;
+	int iommufd = node(m, "iommu"), pf, vf;
+
+	assert_int_equal(set(m, 2), 0);
+	pf = node(m, "vfio/devices/vfio1");
+	vf = node(m, "vfio/devices/vfio2");
+	assert_int_equal(bind(m, pf, iommufd, T1), 0);
+	assert_int_equal(bind(m, vf, iommufd, NULL), -EACCES);
+	assert_int_equal(bind(m, vf, iommufd, T2), -EACCES);
+	assert_int_equal(bind(m, vf, iommufd, T1), 0);
+	/* While a virtual function is open the physical one needs it, too. */
+	assert_int_equal(test_close(&m->tc, pf), 0);
+	pf = node(m, "vfio/devices/vfio1");
+	assert_int_equal(bind(m, pf, iommufd, NULL), -EACCES);
+	assert_int_equal(bind(m, pf, iommufd, T2), -EACCES);
+	assert_int_equal(bind(m, pf, iommufd, T1), 0);
+	assert_int_equal(test_close(&m->tc, vf), 0);
+	vf = node(m, "vfio/devices/vfio0");
+	assert_int_equal(bind(m, vf, iommufd, T1), -EINVAL);
+}
+
+/* A virtual function that is bound stays until it is closed; so does one whose node is open. */
+static void removal_waits_for_nodes(void **state)
+{
+	struct via_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	struct via_vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach)};
+	struct via_vfio_device_info info = {.argsz = sizeof(info)};
+	struct machine *m = *state;
+	int iommufd = node(m, "iommu"), pf, bound, idle;
+
+	assert_int_equal(set(m, 2), 0);
+	pf = node(m, "vfio/devices/vfio1");
+	assert_int_equal(bind(m, pf, iommufd, T1), 0);
+	bound = node(m, "vfio/devices/vfio2");
+	idle = node(m, "vfio/devices/vfio3");
+	assert_int_equal(bind(m, bound, iommufd, T1), 0);
+	assert_int_equal(ioc(m, iommufd, VIA_IOMMU_IOAS_ALLOC, &alloc), 0);
+	attach.pt_id = alloc.out_ioas_id;
+	assert_int_equal(ioc(m, bound, VIA_VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), 0);
+	assert_int_equal(via_vfio_set_numvfs(m->vfio, m->dev, 0, NULL), 0);
+	assert_int_equal(via_vfio_numvfs(m->vfio, m->dev), 2);
+	assert_int_equal(node(m, "vfio/devices/vfio2"), -ENODEV);
+	assert_int_equal(ioc(m, bound, VIA_VFIO_DEVICE_GET_INFO, &info), 0);
+	assert_int_equal(test_close(&m->tc, bound), 0);
+	assert_int_equal(via_vfio_numvfs(m->vfio, m->dev), 2);
+	assert_int_equal(node(m, "vfio/devices/vfio2"), -ENOENT);
+	/* Too late for it. */
+	assert_int_equal(bind(m, idle, iommufd, T1), -ENODEV);
+	assert_int_equal(test_close(&m->tc, idle), 0);
+	assert_int_equal(via_vfio_numvfs(m->vfio, m->dev), 0);
+	assert_int_equal(node(m, "vfio/devices/vfio3"), -ENOENT);
+
+	/* A group with an iommufd that goes while its file is open. */
+	assert_int_equal(set(m, 1), 0);
+	bound = node(m, "vfio/2");
+	assert_int_equal(ioc(m, bound, VIA_VFIO_GROUP_SET_CONTAINER, &iommufd), 0);
+	idle = get(m, bound, VF0 " vf_token=" T1);
+	assert_true(idle >= 0);
+	assert_int_equal(via_vfio_set_numvfs(m->vfio, m->dev, 0, NULL), 0);
+	assert_int_equal(test_close(&m->tc, idle), 0);
+	assert_int_equal(via_vfio_numvfs(m->vfio, m->dev), 0);
+	assert_int_equal(get(m, bound, VF0 " vf_token=" T1), -ENODEV);
+	assert_int_equal(test_close(&m->tc, iommufd), 0);
+	assert_int_equal(test_close(&m->tc, bound), 0);
 }
 
 /* Resets ------------------------------------------------------------------- */
@@ -757,6 +859,8 @@ int main(void)
 		TEST(removal_waits),
 		TEST(removal_without_a_writer),
 		TEST(removal_with_a_dma_buf),
+		TEST(node_tokens),
+		TEST(removal_waits_for_nodes),
 		TEST(power_states),
 		TEST(hot_reset),
 	};

@@ -256,14 +256,18 @@ static void placing_devices(void **state)
 static void nodes(void **state)
 {
 	static const char *const absent[] = {
-		"",	   "vfio",    "vfio/", "vfio/vfio2",	  "vfio/9",  "vfio/01", "vfio/+1",
-		"vfio/1 ", "vfio/-1", "iommu", "vfio/4294967297", "vfio/ 1", "vfio/1x"};
+		"",	   "vfio",    "vfio/",	"vfio/vfio2",	   "vfio/9",  "vfio/01", "vfio/+1",
+		"vfio/1 ", "vfio/-1", "iommu2", "vfio/4294967297", "vfio/ 1", "vfio/1x",
+		"vfio/devices", "vfio/devices/vfio", "vfio/devices/vfio4", "vfio/devices/vfio00",
+		"vfio/devices/0"};
 	struct machine *m = *state;
 
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
 		assert_int_equal(node(m, absent[i]), -ENOENT);
 	assert_true(node(m, "vfio/vfio") >= 0);
 	assert_true(node(m, "vfio/3") >= 0);
+	assert_true(node(m, "vfio/devices/vfio3") >= 0);
+	assert_true(node(m, "iommu") >= 0);
 }
 
 /* Threads ----------------------------------------------------------------------- */

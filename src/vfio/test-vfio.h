@@ -23,10 +23,11 @@
 #define IOVA 0x100000u
 #define SECRET 0x5ec2e7u
 
-/* A function whose register 0 reads 4 bytes of memory by DMA. */
+/* A function whose register 0 reads 4 bytes of memory by DMA, and whose register 4 writes them. */
 struct probe {
 	uint32_t value; /* register 8 */
 	uint32_t error; /* register 12 */
+	uint32_t word;	/* register 16: what is written */
 	unsigned int resets;
 };
 
@@ -35,7 +36,10 @@ static uint64_t probe_read(struct via_device *dev, void *model, unsigned int bar
 {
 	struct probe *probe = model;
 
-	return offset == 8 ? probe->value : offset == 12 ? probe->error : 0;
+	return offset == 8    ? probe->value
+	       : offset == 12 ? probe->error
+	       : offset == 16 ? probe->word
+			      : 0;
 }
 
 static inline void probe_write(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
@@ -46,6 +50,11 @@ static inline void probe_write(struct via_device *dev, void *model, unsigned int
 	if (offset == 0)
 		probe->error =
 			(uint32_t)-via_dma_read(via_device_dma(dev), value, &probe->value, 4);
+	if (offset == 4)
+		probe->error =
+			(uint32_t)-via_dma_write(via_device_dma(dev), value, &probe->word, 4);
+	if (offset == 16)
+		probe->word = (uint32_t)value;
 }
 
 static inline bool probe_doorbell(struct via_device *dev, void *model, unsigned int bar)

@@ -17,21 +17,15 @@
 #define VIA_VFIO_TOPOLOGY_H
 
 #include "device/device.h"
-#include "iommu/type1.h"
 #include "vfio/vfio.h"
+
+#include <viaduct/abi/vfio.h>
 
 #include <pthread.h>
 
 #define VIA_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
-/*
- * A container's IOMMU. Calls in flight hold a reference: when the last group
- * leaves meanwhile they finish on an address space that nobody uses any more.
- */
-struct via_backend {
-	int refs; /* atomic */
-	struct via_type1 *type1;
-};
+struct via_backend; /* backend.h */
 
 struct via_container {
 	struct via_file file;
@@ -42,15 +36,26 @@ struct via_container {
 	struct via_backend *backend; /* written under vfio->lock and lock; NULL: no type set */
 };
 
+struct via_iommufd;
+struct via_iommu_hw;
+struct via_idev;
+
 struct via_group {
 	struct via_vfio *vfio;
 	struct via_group *next; /* constant once published under vfio->lock */
 	unsigned int number;
-	unsigned int n_devices;		 /* vfio->lock; a group goes with its last device */
-	bool gone;			 /* vfio->lock: it has, and only its users keep it */
-	unsigned int users;		 /* vfio->lock: the open file, and each open device file */
-	unsigned int n_open;		 /* vfio->lock: open device files */
-	struct via_container *container; /* vfio->lock; a reference */
+	/* vfio->lock: all below */
+	unsigned int n_devices; /* a group goes with its last device */
+	bool gone;		/* it has, and only its users keep it */
+	unsigned int users;	/* files that know it: its own, and those of its devices */
+	unsigned int n_keeping; /* of these, what keeps it open: its own, and devices in a container */
+	unsigned int n_bound;	/* device nodes that are bound: it cannot be opened meanwhile */
+	/* One of the two, or none; a reference. */
+	struct via_container *container;
+	struct via_iommufd *iommufd;
+	/* Whose DMA its devices do, and how often that has been claimed (placed.c). */
+	const void *owner;
+	unsigned int n_owned;
 };
 
 struct via_group_file {
@@ -64,21 +69,37 @@ struct via_placed {
 	struct via_pci_addr addr;
 	char name[VIA_PCI_ADDR_LEN];
 	struct via_group *group;
+	unsigned int number;	 /* constant once placed: N of its node vfio/devices/vfioN */
 	struct via_sriov *sriov; /* constant; of a physical function, owned */
 	struct via_placed *pf;	 /* constant; of a virtual function */
-	bool going;	     /* vfio->lock: nobody can open it any more */
-	unsigned int n_open; /* vfio->lock: device files */
+	struct via_iommu_hw *hw; /* owned */
+	/* vfio->lock: all below */
+	bool going;	      /* nobody can open it any more */
+	bool busy;	      /* somebody binds or unbinds it, without the lock */
+	unsigned int n_files; /* device files, also of its node and not bound */
+	unsigned int n_open;  /* of these, who can use it */
+	struct via_idev *idev; /* while it is open and bound to an iommufd */
+};
+
+/* How a device file has come to its device. */
+enum via_way {
+	VIA_WAY_CONTAINER, /* a group in a container */
+	VIA_WAY_IOMMUFD,   /* a group with an iommufd */
+	VIA_WAY_NODE,	   /* the device's own node */
 };
 
 struct via_device_file {
 	struct via_file file;
 	struct via_vfio *vfio;
 	struct via_placed *placed;
+	enum via_way way; /* constant */
+	bool ready;	  /* atomic: the device is open; of a node, from BIND on */
 };
 
 struct via_vfio {
 	struct via_vfio_config config; /* constant */
 	const struct via_iommu_props *iommu;
+	bool bars_mapped; /* atomic: a program has mapped a BAR, ever */
 	pthread_mutex_t lock;
 	struct via_group *groups;    /* lock */
 	struct via_placed **devices; /* lock; by address */
@@ -86,6 +107,7 @@ struct via_vfio {
 	const struct via_vfio_vf_ops *vf_ops; /* lock, as vf_cookie; NULL: nobody listens */
 	void *vf_cookie;
 	pthread_cond_t vfs_changed; /* a removal is over */
+	pthread_cond_t placed_idle; /* a device is no longer busy */
 };
 
 extern const struct via_file_ops via_container_file_ops;
@@ -108,14 +130,40 @@ int via_container_join(struct via_container *container, struct via_group *group)
 void via_container_leave(struct via_container *container, struct via_group *group);
 
 /* group.c */
-int via_group_open(struct via_vfio *vfio, unsigned int number, struct via_file **ret_file);
+int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned int number,
+		   struct via_file **ret_file);
 /* vfio->lock held; NULL: there is none. */
 struct via_group *via_group_find(const struct via_vfio *vfio, unsigned int number);
-/* One user of an open group less; vfio->lock held. The group may be freed. */
-void via_group_release(struct via_group *group);
+/*
+ * One user of an open group less (keeping: of those who keep it open); vfio->lock
+ * held. The group may be freed. What it had as its iommufd is the caller's to put,
+ * once without the lock.
+ */
+void via_group_release(struct via_group *group, bool keeping, struct via_iommufd **ret_iommufd);
 
-/* device_file.c: the first steps of GET_DEVICE_FD and after are group.c's. */
-int via_device_file_new(struct via_placed *placed, struct via_file **ret_file);
+/*
+ * placed.c: who has a device open. All with vfio->lock held, which open and close
+ * by way of an iommufd drop meanwhile.
+ */
+/* DMA of the group is owner's, as often as it is claimed. -EPERM: somebody else's. */
+int via_group_claim(struct via_group *group, const void *owner);
+void via_group_disclaim(struct via_group *group);
+/* The device was opened once more: -EPERM, -EBUSY, errnos of binding and (compat) attaching. */
+int via_placed_open(struct via_placed *placed, enum via_way way, struct via_iommufd *iommufd,
+		    bool compat);
+void via_placed_close(struct via_placed *placed);
+/* A file comes, or goes. */
+void via_placed_file_added(struct via_placed *placed);
+void via_placed_file_gone(struct via_placed *placed);
+
+/* device_file.c: of a device that is placed; a user of its group from then on. vfio->lock held. */
+int via_device_file_new(struct via_placed *placed, enum via_way way, struct via_file **ret_file);
+
+/* cdev.c: the device's own node. */
+int via_cdev_open(struct via_vfio *vfio, unsigned int number, struct via_file **ret_file);
+long via_cdev_bind(struct via_device_file *df, struct via_caller *caller, uint64_t arg);
+long via_cdev_attach(struct via_device_file *df, struct via_caller *caller, uint64_t arg);
+long via_cdev_detach(struct via_device_file *df, struct via_caller *caller, uint64_t arg);
 
 /* device_info.c */
 long via_device_get_info(struct via_device_file *df, struct via_caller *caller, uint64_t arg);

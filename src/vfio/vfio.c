@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "iommu/dma.h"
+#include "vfio/iommufd/intel.h"
+#include "vfio/profile.h"
 #include "vfio/sriov.h"
 
 #include <errno.h>
@@ -20,6 +23,7 @@ int via_vfio_new(const struct via_vfio_config *config, struct via_vfio **ret_vfi
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&vfio->vfs_changed, &attr);
+	pthread_cond_init(&vfio->placed_idle, NULL);
 	pthread_condattr_destroy(&attr);
 	*ret_vfio = vfio;
 	return 0;
@@ -30,6 +34,7 @@ void via_placed_free(struct via_placed *placed)
 	if (!placed)
 		return;
 	via_device_free(placed->dev);
+	via_intel_hw_free(placed->hw);
 	free(placed->sriov);
 	free(placed);
 }
@@ -52,6 +57,7 @@ void via_vfio_free(struct via_vfio *vfio)
 		vfio->groups = group->next;
 		free(group);
 	}
+	pthread_cond_destroy(&vfio->placed_idle);
 	pthread_cond_destroy(&vfio->vfs_changed);
 	pthread_mutex_destroy(&vfio->lock);
 	free(vfio);
@@ -101,8 +107,10 @@ static void group_remove(struct via_vfio *vfio, struct via_group *group)
 		link = &(*link)->next;
 	*link = group->next;
 	group->gone = true;
-	if (group->container)
+	if (group->container) {
 		via_container_leave(group->container, group);
+		via_group_disclaim(group);
+	}
 	if (!group->users)
 		free(group);
 }
@@ -170,6 +178,20 @@ static int check_place(const struct via_vfio *vfio, const struct via_placed *pla
 	return 0;
 }
 
+/* The lowest number that no node has. */
+static unsigned int free_number(const struct via_vfio *vfio)
+{
+	unsigned int number = 0;
+
+	for (size_t i = 0; i < vfio->n_devices; i++) {
+		if (vfio->devices[i]->number == number) {
+			number++;
+			i = (size_t)-1;
+		}
+	}
+	return number;
+}
+
 int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
 		   struct via_error *err)
 {
@@ -194,6 +216,12 @@ int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
 		return via_error_set(err, -EBUSY, "%s: group %u is in use", placed->name,
 				     placed->group->number);
 
+	placed->hw = via_intel_hw_new(placed->dev,
+				      via_profile_full(vfio, VIA_DIFFERS_HARDWARE));
+	if (!placed->hw)
+		return via_error_set(err, -ENOMEM, "%s: out of memory", placed->name);
+	via_dma_set_check(via_device_dma(placed->dev), vfio->config.check);
+	placed->number = free_number(vfio);
 	placed->group->n_devices++;
 	for (size_t i = vfio->n_devices++; i > at; i--)
 		devices[i] = devices[i - 1];
@@ -288,6 +316,19 @@ int via_vfio_device_group(struct via_vfio *vfio, size_t i)
 	return group;
 }
 
+int via_vfio_device_number(struct via_vfio *vfio, const struct via_device *dev)
+{
+	int number = -1;
+
+	pthread_mutex_lock(&vfio->lock);
+	for (size_t i = 0; i < vfio->n_devices; i++) {
+		if (vfio->devices[i]->dev == dev)
+			number = (int)vfio->devices[i]->number;
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	return number;
+}
+
 void via_vfio_each(struct via_vfio *vfio,
 		   void (*fn)(void *cookie, struct via_device *dev, unsigned int group),
 		   void *cookie)
@@ -300,24 +341,65 @@ void via_vfio_each(struct via_vfio *vfio,
 
 /* Nodes -------------------------------------------------------------------- */
 
+/* One name each: not "07", "+7", "7 " or a number that wrapped. */
+static bool node_number(const char *text, unsigned int *ret_number)
+{
+	char canonical[16];
+
+	if (sscanf(text, "%u", ret_number) != 1)
+		return false;
+	(void)snprintf(canonical, sizeof(canonical), "%u", *ret_number);
+	return strcmp(text, canonical) == 0;
+}
+
+void via_vfio_group_node(const struct via_vfio *vfio, unsigned int group,
+			 char ret_node[VIA_GROUP_NODE_LEN])
+{
+	(void)snprintf(ret_node, VIA_GROUP_NODE_LEN, "vfio/%s%u",
+		       vfio->config.iommu_kind == VIA_IOMMU_NONE ? "noiommu-" : "", group);
+}
+
+bool via_vfio_device_nodes(const struct via_vfio *vfio)
+{
+	return vfio->config.iommu_kind != VIA_IOMMU_NONE;
+}
+
 int via_vfio_open(struct via_vfio *vfio, struct via_caller *caller, const char *node, int flags,
 		  struct via_file **ret_file)
 {
-	static const char dir[] = "vfio/";
-	char canonical[16];
+	static const char dir[] = "vfio/", devices[] = "devices/vfio", noiommu[] = "noiommu-";
 	unsigned int number;
 
+	if (strcmp(node, "iommu") == 0)
+		return via_iommufd_open(vfio, false, ret_file);
 	if (strncmp(node, dir, sizeof(dir) - 1) != 0)
 		return -ENOENT;
 	node += sizeof(dir) - 1;
 	if (strcmp(node, "vfio") == 0)
-		return via_container_open(vfio, ret_file);
+		return vfio->config.compat_container ? via_iommufd_open(vfio, true, ret_file)
+						     : via_container_open(vfio, ret_file);
+	if (via_vfio_device_nodes(vfio) && strncmp(node, devices, sizeof(devices) - 1) == 0)
+		return node_number(node + sizeof(devices) - 1, &number)
+			       ? via_cdev_open(vfio, number, ret_file)
+			       : -ENOENT;
+	/* Groups without an IOMMU say so. */
+	if (vfio->config.iommu_kind == VIA_IOMMU_NONE) {
+		if (strncmp(node, noiommu, sizeof(noiommu) - 1) != 0)
+			return -ENOENT;
+		node += sizeof(noiommu) - 1;
+	}
+	return node_number(node, &number) ? via_group_open(vfio, caller, number, ret_file)
+					  : -ENOENT;
+}
 
-	if (sscanf(node, "%u", &number) != 1)
-		return -ENOENT;
-	/* One name each: not "07", "+7", "7 " or a number that wrapped. */
-	snprintf(canonical, sizeof(canonical), "%u", number);
-	if (strcmp(node, canonical) != 0)
-		return -ENOENT;
-	return via_group_open(vfio, number, ret_file);
+/* Enough for a program that starts anew on a slow machine, and soon over for one that is stuck. */
+#define VADDR_WAIT_MS 10000u
+
+unsigned int via_vfio_vaddr_wait(const struct via_vfio *vfio)
+{
+	const int32_t ms = vfio->config.vaddr_wait_ms;
+
+	if (ms < 0 || !via_profile_full(vfio, VIA_DIFFERS_VADDR_WAIT))
+		return 0;
+	return ms ? (unsigned int)ms : VADDR_WAIT_MS;
 }

@@ -28,6 +28,47 @@ struct state {
 	struct via_device *pf;
 	int fds[FDS]; /* -1: none */
 	int token;    /* 0 and 1: as in tokens; -1: another */
+	/* What a listener hears. */
+	unsigned int n_vfs;  /* that have come and not gone */
+	unsigned int refuse; /* the n-th that comes; 0: none */
+	bool listens;
+};
+
+static int vf_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group,
+		    unsigned int number)
+{
+	struct state *s = cookie;
+
+	if (s->refuse && --s->refuse == 0)
+		return -ENOSPC;
+	s->n_vfs++;
+	return 0;
+}
+
+static void vf_leaving(void *cookie, struct via_device *vf, unsigned int index)
+{
+	FUZZ_CHECK(((struct state *)cookie)->n_vfs > 0);
+}
+
+static void vf_removed(void *cookie, struct via_device *vf, unsigned int group, unsigned int number)
+{
+	struct state *s = cookie;
+
+	/* Also of the one that was refused. */
+	if (s->n_vfs)
+		s->n_vfs--;
+}
+
+static void pf_changed(void *cookie, struct via_device *pf, unsigned int n)
+{
+	FUZZ_CHECK(n <= TOTAL);
+}
+
+static const struct via_vfio_vf_ops vf_ops = {
+	.added = vf_added,
+	.leaving = vf_leaving,
+	.removed = vf_removed,
+	.changed = pf_changed,
 };
 
 static void add(struct state *s, const char *text, const char *options)
@@ -220,16 +261,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	add(&s, "edu", NULL);
 	for (unsigned int i = 0; i < FDS; i++)
 		s.fds[i] = -1;
+	s.listens = kind & 2;
+	if (s.listens)
+		via_vfio_on_vfs(s.vfio, &vf_ops, &s);
 	if (kind & 1)
 		begin(&s);
+	s.refuse = kind >> 2 & 7;
 	for (int i = 0; i < FUZZ_STEPS && in.left; i++)
 		step(&s, &in);
+	s.refuse = 0;
 	for (unsigned int i = 0; i < FDS; i++)
 		forget(&s, i);
 	/* Nobody has anything open: all goes, and comes again. */
 	set_numvfs(&s, 0);
 	FUZZ_CHECK(via_vfio_numvfs(s.vfio, s.pf) == 0 && count(&s) == 2);
 	begin(&s);
+	FUZZ_CHECK(!s.listens || s.n_vfs == 2);
 	test_caller_deinit(&s.tc);
 	FUZZ_CHECK(via_vfio_set_numvfs(s.vfio, s.pf, 0, NULL) == 0 && count(&s) == 2);
 	via_vfio_free(s.vfio);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A BAR's mappings are known by the file that is mapped: whose process it is in,
+ * and what the program may do with the pages, makes no difference.
+ */
+#include "vfio/bar_memory.h"
+#include "vfio/dma_buf.h"
+#include "vfio/mixed.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#define PAGE VIA_PAGES_SIZE
+
+/* Mappings that are looked at; what lies behind more of them is memory. */
+#define RUNS_MAX 64u
+
+struct place {
+	struct via_device *dev; /* borrowed: vfio->lock */
+	unsigned int region;
+	uint64_t offset; /* of the first page */
+};
+
+/* vfio->lock held. */
+static bool find_bar(const struct via_vfio *vfio, const struct via_page_identity *identity,
+		     struct place *ret_place)
+{
+	for (size_t i = 0; i < vfio->n_devices; i++) {
+		struct via_device *dev = vfio->devices[i]->dev;
+
+		for (unsigned int region = 0; region < VIA_REGION_ROM; region++) {
+			struct via_region_map map;
+			struct stat st;
+
+			if (via_device_region_map(dev, region, &map) < 0 || fstat(map.fd, &st) < 0)
+				continue;
+			if (st.st_dev != identity->space || st.st_ino != identity->object)
+				continue;
+			*ret_place = (struct place){dev, region, identity->page * PAGE};
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Of an area of the BAR, as far as the program has mapped it. */
+static bool area_allowed(struct via_mm *mm, enum via_area_kind kind, uint64_t addr, uint64_t len,
+			 bool writable)
+{
+	const unsigned int prot = VIA_PROT_READ | (writable ? VIA_PROT_WRITE : 0);
+
+	switch (kind) {
+	case VIA_AREA_DOORBELL:
+		/* Its watch comes and goes. */
+		return true;
+	case VIA_AREA_REGISTER:
+		/* Trapped, no page of it has any right; what the program asked for is not known. */
+		if (mm->ops->probe(mm, addr, PAGE, VIA_PROT_READ))
+			return true;
+		break;
+	default:
+		break;
+	}
+	return mm->ops->probe(mm, addr, len, prot) == 0;
+}
+
+/* What the program's mapping allows. */
+static bool allowed(struct via_mm *mm, const struct place *place, uint64_t addr, uint64_t len,
+		    bool writable)
+{
+	struct via_region_map map;
+
+	if (via_device_region_map(place->dev, place->region, &map) < 0)
+		return false;
+	for (size_t i = 0; i < map.n_areas; i++) {
+		const struct via_area *area = &map.areas[i];
+		uint64_t from = area->offset, to = from + area->size;
+
+		from = from > place->offset ? from : place->offset;
+		to = to < place->offset + len ? to : place->offset + len;
+		if (from < to && !area_allowed(mm, area->kind, addr + (from - place->offset),
+					       to - from, writable))
+			return false;
+	}
+	return true;
+}
+
+/* What lies behind a range of pages. */
+struct run {
+	uint64_t len;
+	struct via_page_identity identity;
+};
+
+struct look {
+	size_t n_runs, n_parts, n_bars;
+	bool all; /* they are all of the range */
+	struct run runs[RUNS_MAX];
+	struct via_mixed_part parts[RUNS_MAX];
+};
+
+static void find_runs(struct via_mm *mm, uint64_t addr, uint64_t len, struct look *look)
+{
+	uint64_t done = 0;
+
+	while (done < len && look->n_runs < RUNS_MAX) {
+		struct run *run = &look->runs[look->n_runs];
+
+		if (mm->ops->identity(mm, addr + done, len - done, &run->identity, &run->len) < 0 ||
+		    !run->len)
+			break;
+		done += run->len;
+		look->n_runs++;
+	}
+	look->all = done == len;
+}
+
+static bool follows(const struct place *place, const struct place *last, uint64_t last_len)
+{
+	return place->dev == last->dev && place->region == last->region &&
+	       (!place->dev || place->offset == last->offset + last_len);
+}
+
+static int export_part(struct via_mm *mm, const struct place *place, uint64_t addr, bool writable,
+		       struct via_mixed_part *part)
+{
+	const struct via_region_range range = {place->offset, part->len};
+	int ret;
+
+	if (!allowed(mm, place, addr + part->start, part->len, writable))
+		return -EFAULT;
+	ret = via_region_export_new(place->dev, place->region, &range, 1, &part->export);
+	return ret && ret != -ENOMEM ? -EFAULT : ret;
+}
+
+/* Runs to parts: of one BAR each, with an export of it, or of memory. vfio->lock held. */
+static int find_parts(const struct via_vfio *vfio, struct via_mm *mm, uint64_t addr, bool writable,
+		      struct look *look)
+{
+	struct place places[RUNS_MAX];
+	uint64_t done = 0;
+	size_t n = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < look->n_runs; done += look->runs[i++].len) {
+		struct place place = {0};
+
+		if (!look->runs[i].identity.object ||
+		    !find_bar(vfio, &look->runs[i].identity, &place))
+			place = (struct place){0};
+		look->n_bars += place.dev != NULL;
+		if (n && follows(&place, &places[n - 1], look->parts[n - 1].len)) {
+			look->parts[n - 1].len += look->runs[i].len;
+			continue;
+		}
+		places[n] = place;
+		look->parts[n++] = (struct via_mixed_part){.start = done, .len = look->runs[i].len};
+	}
+	look->n_parts = n;
+	for (size_t i = 0; !ret && look->n_bars && i < n; i++)
+		if (places[i].dev)
+			ret = export_part(mm, &places[i], addr, writable, &look->parts[i]);
+	return ret;
+}
+
+static void drop_parts(struct look *look)
+{
+	for (size_t i = 0; i < look->n_parts; i++)
+		via_region_export_free(look->parts[i].export);
+}
+
+int via_bar_memory(struct via_vfio *vfio, struct via_caller *caller, uint64_t addr, uint64_t len,
+		   const struct via_bar_use *use, struct via_pages **ret_pages)
+{
+	const uint64_t start = addr % PAGE, pages = (start + len + PAGE - 1) & ~(PAGE - 1);
+	struct via_mm *mm = caller->mm;
+	struct look look = {0};
+	int ret;
+
+	if (!__atomic_load_n(&vfio->bars_mapped, __ATOMIC_RELAXED) || !mm->ops->identity || !len ||
+	    len > UINT64_MAX - 2 * PAGE)
+		return 0;
+	find_runs(mm, addr - start, pages, &look);
+	pthread_mutex_lock(&vfio->lock);
+	ret = find_parts(vfio, mm, addr - start, use->writable, &look);
+	pthread_mutex_unlock(&vfio->lock);
+	if (!ret && !look.n_bars)
+		return 0;
+	if (!ret && (!look.all || use->refused))
+		ret = -EFAULT;
+	if (ret < 0) {
+		drop_parts(&look);
+		return ret;
+	}
+	if (look.n_parts == 1)
+		ret = via_export_pages(look.parts[0].export, start, len, true, ret_pages);
+	else
+		ret = via_mixed_pages(mm, addr, len, use->writable, use->owner, look.parts,
+				      look.n_parts, ret_pages);
+	if (!ret)
+		return 1;
+	return ret == -ENOMEM ? ret : -EFAULT;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* How commands of /dev/iommu are called, and its objects (spec iommu.md 2.3, 11.1). */
+#include "vfio/iommufd/commands.h"
+#include "vfio/iommufd/test-iommufd.h"
+
+/* Two pages, the second of which is not there. */
+static uint8_t *last_page(void)
+{
+	uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_int_equal(munmap(p + PAGE, PAGE), 0);
+	return p;
+}
+
+static void test_case_1_3_numbers(void **state)
+{
+	struct via_iommu_ioas_alloc cmd = {.size = sizeof(cmd)};
+	struct bench *b = *state;
+
+	assert_int_equal(ioc(b, 0x3b7f, &cmd), -ENOTTY);
+	/* With bits for size and direction: but the pointer is tried first. */
+	assert_int_equal(ioc(b, 0xc00c3b81, &cmd), -ENOTTY);
+	assert_int_equal(ioc(b, 0xc00c3b81, NULL), -EFAULT);
+	assert_int_equal(ioc(b, 0x3bff, NULL), -ENOTTY);
+	assert_int_equal(ioc(b, 0x3b95, NULL), -ENOTTY);
+	assert_int_equal(ioc(b, 0x3ba0, NULL), -ENOTTY);
+	/* Another type of ioctl with a number of the table. */
+	assert_int_equal(ioc(b, 0x4181, &cmd), -ENOTTY);
+	assert_int_equal(ioc(b, 0x4181, NULL), -EFAULT);
+}
+
+static void test_table_with_tests(void **state)
+{
+	const struct via_vfio_config config = {.iommu_test = true};
+	struct bench *b = bench_new(&config);
+	uint32_t size = 8;
+
+	assert_int_equal(ioc(b, 0x3b95, NULL), -EFAULT);
+	assert_int_equal(ioc(b, 0x3b95, &size), -ENOTTY);
+	assert_int_equal(ioc(b, 0x3ba0, NULL), -EFAULT);
+	assert_int_equal(ioc(b, 0x3ba1, NULL), -ENOTTY);
+	bench_free(b);
+}
+
+static void test_case_4_5_sizes(void **state)
+{
+	struct bench *b = *state;
+	struct {
+		struct via_iommu_ioas_map cmd;
+		uint8_t tail[64];
+	} m = {.cmd = {.size = 39, .flags = F, .user_va = VA, .length = PAGE}};
+	uint8_t *page = last_page();
+
+	m.cmd.ioas_id = ioas_new(b);
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), -EINVAL);
+	m.cmd.size = 40;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), 0);
+	m.cmd.size = 41;
+	m.cmd.iova = PAGE;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), 0);
+	m.cmd.iova = 2 * PAGE;
+	m.tail[0] = 1;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), -E2BIG);
+	m.tail[0] = 0;
+	m.tail[20] = 1;
+	m.cmd.size = 40 + 20;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), 0);
+
+	/* The claimed size leads out of what is mapped; what comes first decides. */
+	m.cmd.size = 64;
+	m.cmd.iova = 3 * PAGE;
+	memcpy(page + PAGE - 50, &m.cmd, sizeof(m.cmd));
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, page + PAGE - 50), -EFAULT);
+	page[PAGE - 1] = 1;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, page + PAGE - 50), -E2BIG);
+	page[PAGE - 1] = 0;
+	m.cmd.size = UINT32_MAX;
+	memcpy(page + PAGE - 50, &m.cmd, sizeof(m.cmd));
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, page + PAGE - 50), -EFAULT);
+	munmap(page, PAGE);
+
+	m.cmd.size = 0;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), -EINVAL);
+}
+
+static void test_case_5_long_tail(void **state)
+{
+	const uint32_t size = 3 * PAGE;
+	struct via_iommu_destroy *cmd = calloc(1, size);
+	struct bench *b = *state;
+	uint8_t *bytes = (uint8_t *)cmd;
+
+	assert_non_null(cmd);
+	cmd->size = size;
+	cmd->id = ioas_new(b);
+	bytes[size - 1] = 1;
+	assert_int_equal(ioc(b, VIA_IOMMU_DESTROY, cmd), -E2BIG);
+	bytes[size - 1] = 0;
+	assert_int_equal(ioc(b, VIA_IOMMU_DESTROY, cmd), 0);
+	free(cmd);
+}
+
+static void test_case_6_7_short(void **state)
+{
+	struct via_iommu_hwpt_alloc alloc = {.size = 24, .data_type = 77, .data_len = 8};
+	struct via_iommu_hw_info info = {.size = 31};
+	struct bench *b = *state;
+	const uint32_t ioas = dom(b);
+
+	alloc.dev_id = b->hws[0].idev->object.id;
+	alloc.pt_id = ioas;
+	assert_int_equal(ioc(b, VIA_IOMMU_HWPT_ALLOC, &alloc), 0);
+	assert_int_equal(alloc.data_type, 77);
+	assert_int_equal(destroy(b, alloc.out_hwpt_id), 0);
+	alloc.size = 23;
+	assert_int_equal(ioc(b, VIA_IOMMU_HWPT_ALLOC, &alloc), -EINVAL);
+
+	assert_int_equal(ioc(b, VIA_IOMMU_GET_HW_INFO, &info), -EINVAL);
+	info.size = 32;
+	info.dev_id = b->hws[0].idev->object.id;
+	info.out_capabilities = 0x1234567890;
+	assert_int_equal(ioc(b, VIA_IOMMU_GET_HW_INFO, &info), 0);
+	assert_true(info.out_capabilities == 0x1234567890);
+}
+
+static void test_case_8_lowest_id(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(ioas_new(b), 1);
+	assert_int_equal(destroy(b, 1), 0);
+	assert_int_equal(ioas_new(b), 1);
+	for (uint32_t id = 2; id < 300; id++)
+		assert_int_equal(ioas_new(b), id);
+	assert_int_equal(destroy(b, 200), 0);
+	assert_int_equal(destroy(b, 7), 0);
+	assert_int_equal(destroy(b, 7), -ENOENT);
+	assert_int_equal(destroy(b, 0), -ENOENT);
+	assert_int_equal(destroy(b, UINT32_MAX), -ENOENT);
+	assert_int_equal(ioas_new(b), 7);
+	assert_int_equal(ioas_new(b), 200);
+	assert_int_equal(ioas_new(b), 300);
+}
+
+static void test_case_9_reply(void **state)
+{
+	struct via_iommu_ioas_map map = {
+		.size = sizeof(map), .flags = F, .user_va = VA, .length = PAGE, .iova = PAGE};
+	struct via_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	struct bench *b = *state;
+	uint8_t *page = last_page();
+
+	map.ioas_id = ioas_new(b);
+	memcpy(page, &map, sizeof(map));
+	mprotect(page, PAGE, PROT_READ);
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, page), -EFAULT);
+	assert_int_equal(unmap(b, map.ioas_id, PAGE, PAGE), 0);
+
+	/* An object of which nobody knows is not kept. */
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+	memcpy(page, &alloc, sizeof(alloc));
+	mprotect(page, PAGE, PROT_READ);
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_ALLOC, page), -EFAULT);
+	assert_int_equal(ioas_new(b), 2);
+
+	/* Commands without an answer do not write. */
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+	memcpy(page, &(struct via_iommu_destroy){8, 2}, 8);
+	mprotect(page, PAGE, PROT_READ);
+	assert_int_equal(ioc(b, VIA_IOMMU_DESTROY, page), 0);
+	munmap(page, PAGE);
+}
+
+static void test_case_10_in_use(void **state)
+{
+	struct bench *b = *state;
+	const uint32_t ioas = dom(b);
+	struct via_object *object;
+
+	assert_int_equal(destroy(b, b->hws[0].idev->object.id), -EBUSY);
+	assert_int_equal(destroy(b, ioas), -EBUSY);
+	object = via_object_get(b->iommufd, 3, VIA_OBJECT_HWPT_PAGING);
+	assert_non_null(object);
+	via_object_put(object);
+	assert_int_equal(destroy(b, 3), -EBUSY);
+}
+
+/* Objects alone ------------------------------------------------------------------- */
+
+static unsigned int n_destroyed;
+
+static void test_destroy(struct via_object *object)
+{
+	n_destroyed++;
+	free(object);
+}
+
+static const struct via_object_ops test_ops = {VIA_OBJECT_TEST, test_destroy};
+
+static struct via_object *test_object(struct bench *b)
+{
+	struct via_object *object = calloc(1, sizeof(*object));
+
+	assert_non_null(object);
+	assert_int_equal(via_object_reserve(b->iommufd, object, &test_ops), 0);
+	return object;
+}
+
+static void test_reserved_ids(void **state)
+{
+	struct bench *b = *state;
+	struct via_object *object = test_object(b), *again;
+	const uint32_t id = object->id;
+
+	assert_null(via_object_get(b->iommufd, id, VIA_OBJECT_ANY));
+	assert_int_equal(destroy(b, id), -ENOENT);
+	assert_int_equal(ioas_new(b), id + 1);
+	via_object_finish(object);
+	assert_null(via_object_get(b->iommufd, id, VIA_OBJECT_IOAS));
+	again = via_object_get(b->iommufd, id, VIA_OBJECT_TEST);
+	assert_ptr_equal(again, object);
+	assert_int_equal(destroy(b, id), -EBUSY);
+	via_object_use(object);
+	via_object_put(object);
+	assert_int_equal(via_object_remove(object, 0), -EBUSY);
+	assert_int_equal(via_object_remove(object, 1), 0);
+	assert_int_equal(destroy(b, id), -ENOENT);
+	free(object);
+	object = test_object(b);
+	assert_int_equal(object->id, id);
+	via_object_abort(object);
+	free(object);
+	object = test_object(b);
+	assert_int_equal(object->id, id);
+	via_object_finish(object);
+	n_destroyed = 0;
+	assert_int_equal(destroy(b, id), 0);
+	assert_int_equal(n_destroyed, 1);
+}
+
+static void *put_later(void *object)
+{
+	usleep(20000);
+	via_object_put(object);
+	return NULL;
+}
+
+static void test_case_88_tombstone(void **state)
+{
+	struct bench *b = *state;
+	struct via_object *object = test_object(b);
+	const uint32_t id = object->id;
+	pthread_t thread;
+
+	via_object_finish(object);
+	via_object_use(object);
+	assert_int_equal(pthread_create(&thread, NULL, put_later, object), 0);
+	assert_true(via_object_bury(object));
+	via_object_drain(object);
+	assert_int_equal(object->users, 0);
+	pthread_join(thread, NULL);
+	assert_false(via_object_bury(object));
+	free(object);
+	assert_int_equal(destroy(b, id), -ENOENT);
+	for (unsigned int i = 0; i < 100; i++)
+		assert_int_not_equal(ioas_new(b), id);
+}
+
+static void test_case_80_close_frees_all(void **state)
+{
+	const struct via_vfio_config config = {.profile = VIA_PROFILE_LINUX};
+	struct bench *b = bench_new(&config);
+	struct via_object *low = test_object(b), *high = test_object(b);
+
+	/* Neither order of ids is the order of use. */
+	via_object_finish(low);
+	via_object_finish(high);
+	dom(b);
+	n_destroyed = 0;
+	bench_free(b);
+	assert_int_equal(n_destroyed, 2);
+}
+
+static void test_bounded(void **state)
+{
+	struct bench *b = *state;
+	struct via_object *objects = calloc(65537, sizeof(*objects));
+	uint32_t n = 0;
+	int ret;
+
+	assert_non_null(objects);
+	while ((ret = via_object_reserve(b->iommufd, &objects[n], &test_ops)) == 0)
+		n++;
+	assert_int_equal(ret, -ENOMEM);
+	assert_int_equal(n, 65536);
+	while (n)
+		via_object_abort(&objects[--n]);
+	free(objects);
+	assert_int_equal(ioas_new(b), 1);
+}
+
+static void test_blob(void **state)
+{
+	struct bench *b = *state;
+	const struct via_iommufd_call call = {.iommufd = b->iommufd, .caller = &b->tc.caller};
+	const uint64_t src[2] = {1, 2};
+	uint64_t dst[2] = {7, 7};
+
+	assert_int_equal(via_iommufd_blob(&call, addr(src), 7, 8, dst, sizeof(dst)), -EINVAL);
+	assert_int_equal(via_iommufd_blob(&call, addr(src), 17, 8, dst, sizeof(dst)), -EINVAL);
+	assert_int_equal(via_iommufd_blob(&call, 8, 8, 8, dst, sizeof(dst)), -EFAULT);
+	assert_int_equal(via_iommufd_blob(&call, addr(src), 8, 8, dst, sizeof(dst)), 0);
+	assert_true(dst[0] == 1 && dst[1] == 0);
+	assert_int_equal(via_iommufd_blob(&call, addr(src), 16, 8, dst, sizeof(dst)), 0);
+	assert_true(dst[1] == 2);
+}
+
+static void test_plain_operations(void **state)
+{
+	struct via_file *file = NULL;
+	struct bench *b = *state;
+	struct via_mmap map;
+	char byte;
+
+	assert_int_equal(test_file_get(&b->tc.caller, b->fd, &file), 0);
+	assert_int_equal(via_file_pread(file, &b->tc.caller, addr(&byte), 1, 0), -EINVAL);
+	assert_int_equal(via_file_pwrite(file, &b->tc.caller, addr(&byte), 1, 0), -EINVAL);
+	assert_int_equal(
+		via_file_mmap(file, &b->tc.caller, 0, PAGE, PROT_READ, MAP_SHARED, &map), -ENXIO);
+	via_file_put(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINUX(test_case_1_3_numbers),
+		cmocka_unit_test(test_table_with_tests),
+		LINUX(test_case_4_5_sizes),
+		LINUX(test_case_5_long_tail),
+		LINUX(test_case_6_7_short),
+		LINUX(test_case_8_lowest_id),
+		LINUX(test_case_9_reply),
+		LINUX(test_case_10_in_use),
+		LINUX(test_reserved_ids),
+		LINUX(test_case_88_tombstone),
+		cmocka_unit_test(test_case_80_close_frees_all),
+		LINUX(test_bounded),
+		LINUX(test_blob),
+		LINUX(test_plain_operations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
