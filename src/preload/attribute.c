@@ -54,28 +54,6 @@ static bool make_node(char *node, size_t size, const char *path)
 	return true;
 }
 
-/* Where the kernel finds what fd is open on. */
-static bool place_of(int fd, char *path)
-{
-	char link[32] = "/proc/self/fd/", digits[12];
-	size_t at = strlen(link);
-	int n = 0;
-	long len;
-
-	do
-		digits[n++] = (char)('0' + fd % 10);
-	while ((fd /= 10));
-	while (n)
-		link[at++] = digits[--n];
-	link[at] = '\0';
-	len = via_sys(SYS_readlink, link, path, PATH_MAX - 1);
-	if (len <= 0)
-		return false;
-	path[len] = '\0';
-	via_path_restore(path);
-	return true;
-}
-
 int via_open_attribute(int dir, const char *text, int flags)
 {
 	char path[PATH_MAX], node[64];
@@ -88,7 +66,7 @@ int via_open_attribute(int dir, const char *text, int flags)
 	fd = (int)via_sys(SYS_openat, dir, text, (flags & ~(O_CREAT | O_TRUNC)) | O_CLOEXEC, 0);
 	if (fd < 0)
 		return -ENOENT;
-	if (!place_of(fd, path) || !make_node(node, sizeof(node), path))
+	if (!via_path_of(fd, path) || !make_node(node, sizeof(node), path))
 		node[0] = '\0';
 	via_sys(SYS_close, fd);
 	if (!node[0])

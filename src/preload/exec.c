@@ -20,6 +20,7 @@ extern char **environ;
 static const char *const names[] = {
 	"LD_PRELOAD",	     "VIADUCT_SOCKET",	"VIADUCT_ROOT",	  "VIADUCT_SYSFS",
 	"VIADUCT_INPROCESS", "VIADUCT_DEVICES", "VIADUCT_CONFIG", "VIADUCT_DMA",
+	"VIADUCT_HUGEPAGES", "VIADUCT_CHECK",
 };
 enum { N_NAMES = sizeof(names) / sizeof(names[0]), PRELOAD = 0 };
 

@@ -2,6 +2,7 @@
 /* Loading and fork. Starts no thread and opens nothing. */
 #include "preload/client.h"
 #include "preload/exec.h"
+#include "preload/huge.h"
 #include "preload/maps.h"
 #include "preload/pins.h"
 #include "preload/real.h"
@@ -17,6 +18,7 @@ static void after_fork(void)
 	via_maps_after_fork();
 	via_pins_after_fork();
 	via_share_after_fork();
+	via_huge_after_fork();
 }
 
 __attribute__((constructor)) static void init(void)

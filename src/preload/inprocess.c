@@ -112,6 +112,16 @@ static bool setting(const char *config, const char *name, const char *value)
 	return at && (at[n] == ';' || at[n] == '\0') && (at == config || at[-1] == ';');
 }
 
+/* 0: not set. */
+static long number(const char *config, const char *name)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), ";%s=", name);
+	const char *at = n > 0 ? strstr(config, text) : NULL;
+
+	return at ? strtol(at + n, NULL, 10) : 0;
+}
+
 static int add_devices(void)
 {
 	const char *devices = getenv("VIADUCT_DEVICES");
@@ -157,6 +167,14 @@ static void make_host(void)
 		 : setting(config, "bars", "io") ? VIA_BARS_IO
 						 : VIA_BARS_AUTO;
 	c.memlock = setting(config, "memlock", "enforce") ? VIA_MEMLOCK_ENFORCE : VIA_MEMLOCK_WARN;
+	c.compat_container = setting(config, "container", "iommufd");
+	c.iommu_test = setting(config, "iommu_test", "yes");
+	if (setting(config, "iommu", "spapr"))
+		c.iommu_kind = VIA_IOMMU_SPAPR;
+	else if (setting(config, "iommu", "none"))
+		c.iommu_kind = VIA_IOMMU_NONE;
+	c.dma_entry_limit = (uint32_t)number(config, "dma_entry_limit");
+	c.vaddr_wait_ms = (int32_t)number(config, "vaddr_wait_ms");
 	host_pid = getpid();
 	via_signals_guard_host();
 	host_error = via_host_new(&c, &host);

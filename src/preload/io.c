@@ -10,6 +10,7 @@
 #include "preload/real.h"
 #include "preload/self.h"
 #include "preload/sys.h"
+#include "preload/trace.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -33,8 +34,13 @@ VIA_INTERPOSE int ioctl(int fd, unsigned long command, ...)
 	command = (unsigned int)command;
 	if (via_client_present() &&
 	    (_IOC_TYPE(command) == VFIO_TYPE || via_fd_get(fd).kind == VIA_FD_OURS)) {
+		uint64_t frames[VIA_DOOR_FRAMES];
+
 		call.request.arg[0] = command;
 		call.request.arg[1] = arg;
+		call.request.arg[0] |= (uint64_t)via_trace(command, frames) << 32;
+		call.in = frames;
+		call.in_len = (call.request.arg[0] >> 32) * sizeof(frames[0]);
 		ret = via_call_on(fd, &call);
 		if (ret != -ENOTSOCK) {
 			via_pins_note(command, arg, ret);
@@ -53,8 +59,14 @@ static int64_t access_ours(int fd, uint32_t op, uint64_t addr, uint64_t len, uin
 		.request = {.op = op, .arg = {addr, len, offset, position}},
 		.fd = -1,
 	};
+	int64_t ret = via_call_on(fd, &call);
+	uint8_t byte;
 
-	return via_call_on(fd, &call);
+	/* What made the descriptor readable is read; an event that came since makes it so again. */
+	if (op == VIA_DOOR_PREAD && ret >= 0 && call.reply.value[0] == 1 &&
+	    via_sys(SYS_recvfrom, fd, &byte, sizeof(byte), MSG_DONTWAIT, NULL, NULL) >= 0)
+		via_call_simple(VIA_DOOR_SHOW, call.request.id, 0, 0, 0, 0);
+	return ret;
 }
 
 static int64_t access_at(int fd, uint32_t op, uint64_t addr, uint64_t len, uint64_t offset)

@@ -7,6 +7,7 @@
 #include "preload/maps.h"
 
 #include "preload/doorbell.h"
+#include "preload/huge.h"
 #include "preload/ours.h"
 #include "preload/pieces.h"
 #include "preload/pins.h"
@@ -76,17 +77,18 @@ static int64_t ask_region(int fd, uint64_t file_id, uint64_t len, int prot, int 
 	return 0;
 }
 
-/* Lay the areas out at addr, all of which is reserved. */
+/*
+ * Lay the areas out at addr, all of which is reserved. Registers too are pages of the BAR's file,
+ * by which the host knows them when they are named as memory for DMA.
+ */
 static long place_areas(const struct region_reply *r, uint64_t addr, int prot)
 {
 	for (uint32_t i = 0; i < r->n_areas; i++) {
 		const struct via_door_area *a = &r->areas[i];
-		long ret;
+		long ret = via_sys(SYS_mmap, addr + a->offset, a->size,
+				   a->kind == VIA_AREA_REGISTER ? PROT_NONE : prot,
+				   MAP_SHARED | MAP_FIXED, r->memfd, r->offset + a->offset);
 
-		if (a->kind == VIA_AREA_REGISTER)
-			continue;
-		ret = via_sys(SYS_mmap, addr + a->offset, a->size, prot, MAP_SHARED | MAP_FIXED,
-			      r->memfd, r->offset + a->offset);
 		if (failed(ret))
 			return ret;
 	}
@@ -308,11 +310,40 @@ static long replace(long nr, const void *addr, size_t len, long a2, long a3, lon
 	return ret;
 }
 
-static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+/* A mapping at a fixed place of a device's takes it away. */
+static long map_huge(uint64_t start, uint64_t *len, int prot, int flags, int fd, off_t offset,
+		     uint64_t page)
 {
-	uint64_t start = (uint64_t)addr, end = start + page_up(len);
+	uint64_t end = start + ((*len + page - 1) & ~(page - 1));
 	long ret;
 
+	if (flags & MAP_FIXED && start % page == 0) {
+		via_pins_rescue(start, end, false);
+		if (via_pieces_overlap(start, end)) {
+			ret = replace(SYS_mmap, (void *)start, end - start, PROT_NONE,
+				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+				      0);
+			if (failed(ret))
+				return ret;
+		}
+	}
+	return via_huge_map(start, *len, prot, flags, fd, (uint64_t)offset, page, len);
+}
+
+static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	uint64_t start = (uint64_t)addr, end = start + page_up(len), page;
+	long ret;
+
+	page = len ? via_huge_page(flags, fd) : 0;
+	if (page) {
+		uint64_t mapped = len;
+
+		ret = map_huge(start, &mapped, prot, flags, fd, offset, page);
+		if (!failed(ret))
+			via_share_forget((uint64_t)ret, (uint64_t)ret + mapped);
+		return ret;
+	}
 	if (flags & MAP_FIXED)
 		via_pins_rescue(start, end, false);
 	if (fd >= 0 && !(flags & MAP_ANONYMOUS) && via_maybe_ours(fd) && via_ours(fd))
@@ -321,8 +352,11 @@ static long map(void *addr, size_t len, int prot, int flags, int fd, off_t offse
 		ret = replace(SYS_mmap, addr, len, prot, flags, fd, offset);
 	else
 		ret = via_sys(SYS_mmap, addr, len, prot, flags, fd, offset);
-	if (!failed(ret))
+	if (!failed(ret)) {
 		via_share_forget((uint64_t)ret, (uint64_t)ret + page_up(len));
+		via_huge_forget((uint64_t)ret, (uint64_t)ret + page_up(len));
+		via_huge_share((uint64_t)ret, (uint64_t)ret + page_up(len), prot, flags);
+	}
 	return ret;
 }
 
@@ -342,9 +376,12 @@ VIA_INTERPOSE int munmap(void *addr, size_t len)
 
 	if (start % PAGE || !len)
 		return (int)via_ret(via_sys(SYS_munmap, addr, len));
+	if (via_huge_cut(start, end))
+		return (int)via_ret(-EINVAL);
 	via_pins_rescue(start, end, false);
 	/* Before another thread can be given the place. */
 	via_share_forget(start, end);
+	via_huge_forget(start, end);
 	if (via_pieces_overlap(start, end))
 		return (int)via_ret(replace(SYS_munmap, addr, len, 0, 0, 0, 0));
 	return (int)via_ret(via_sys(SYS_munmap, addr, len));
@@ -388,6 +425,8 @@ VIA_INTERPOSE int mprotect(void *addr, size_t len, int prot)
 {
 	uint64_t start = (uint64_t)addr, end = start + page_up(len);
 
+	if (via_huge_cut(start, end))
+		return (int)via_ret(-EINVAL);
 	if (start % PAGE || end < start || !via_pieces_overlap(start, end))
 		return (int)via_ret(via_sys(SYS_mprotect, addr, len, prot));
 	return (int)via_ret(protect(start, end, prot));
@@ -440,6 +479,10 @@ static long move_memory(uint64_t from, uint64_t old_len, uint64_t new_len, int f
 		via_share_forget(from + new_len, from + old_len);
 	if ((uint64_t)ret != from)
 		via_share_moved(from, old_len < new_len ? old_len : new_len, (uint64_t)ret, new_len);
+	if (new_len < old_len)
+		via_huge_forget(from + new_len, from + old_len);
+	if ((uint64_t)ret != from)
+		via_huge_moved(from, old_len < new_len ? old_len : new_len, (uint64_t)ret);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
 #include "preload/ours.h"
 #include "preload/path.h"
 #include "preload/real.h"
+#include "preload/status.h"
 #include "preload/sys.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ static int open_at(int dir, const char *path, int flags, mode_t mode)
 			return (int)via_ret(fd);
 	}
 	fd = via_open_attribute(dir, p.text, flags);
+	if (fd == -ENOENT)
+		fd = via_open_status(dir, p.text, flags);
 	if (fd != -ENOENT)
 		return (int)via_ret(fd);
 	fd = REAL(openat)(dir, p.path, flags, mode);
@@ -120,6 +123,8 @@ static FILE *open_stream(const char *path, const char *mode)
 	if ((flags = mode_flags(mode)) < 0)
 		return REAL(fopen64)(p.path, mode);
 	fd = p.node ? via_open_node(p.node, flags) : via_open_attribute(AT_FDCWD, p.text, flags);
+	if (fd == -ENOENT)
+		fd = via_open_status(AT_FDCWD, p.text, flags);
 	if (fd == -ENOENT)
 		return REAL(fopen64)(p.path, mode);
 	if (fd < 0) {

@@ -153,6 +153,9 @@ void via_path_resolve(struct via_path *ret, int dir, const char *path)
 	}
 	for (size_t i = 0; view == 3 && !ours && i < sizeof(replaced) / sizeof(replaced[0]); i++)
 		ours = below(inside, replaced[i]);
+	/* Out of what is ours by a "..": the kernel knows no such directory to go up from. */
+	if (!ours && below(ret->redirected, "/dev/vfio") && inside == ret->absolute)
+		ret->path = ret->absolute;
 	if (!ours || root_len + strlen(inside) >= sizeof(ret->redirected))
 		return;
 	memcpy(ret->redirected, root, root_len);
@@ -175,4 +178,25 @@ void via_path_restore(char *path)
 	size_t len = strlen(path), now = via_path_restore_bytes(path, len);
 
 	path[now] = '\0';
+}
+
+bool via_path_of(int fd, char *path)
+{
+	char link[32] = "/proc/self/fd/", digits[12];
+	size_t at = strlen(link);
+	int n = 0;
+	long len;
+
+	do
+		digits[n++] = (char)('0' + fd % 10);
+	while ((fd /= 10));
+	while (n)
+		link[at++] = digits[--n];
+	link[at] = '\0';
+	len = via_sys(SYS_readlink, link, path, PATH_MAX - 1);
+	if (len <= 0)
+		return false;
+	path[len] = '\0';
+	via_path_restore(path);
+	return true;
 }

@@ -32,4 +32,7 @@ void via_path_restore(char *path);
 /* len bytes without a NUL, as readlink gives. Return: the new length. */
 size_t via_path_restore_bytes(char *path, size_t len);
 
+/* Where the kernel finds what fd is open on, as the program should see it; path: PATH_MAX. */
+bool via_path_of(int fd, char *path);
+
 #endif

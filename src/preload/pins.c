@@ -6,6 +6,7 @@
 #include "preload/self.h"
 #include "preload/sys.h"
 
+#include <viaduct/abi/iommufd.h>
 #include <viaduct/abi/vfio.h>
 
 #include <errno.h>
@@ -149,18 +150,36 @@ void via_pins_collect(void)
 	}
 }
 
-void via_pins_note(unsigned long command, uint64_t arg, int64_t result)
+bool via_pins_memory(unsigned long command, uint64_t arg, uint64_t *ret_addr, uint64_t *ret_len)
 {
 	struct via_vfio_iommu_type1_dma_map map;
+	struct via_iommu_ioas_map ioas_map;
+
+	if (command == VIA_VFIO_IOMMU_MAP_DMA && !via_self_read(&map, arg, sizeof(map))) {
+		*ret_addr = map.vaddr;
+		*ret_len = map.size;
+		return true;
+	}
+	if (command == VIA_IOMMU_IOAS_MAP && !via_self_read(&ioas_map, arg, sizeof(ioas_map))) {
+		*ret_addr = ioas_map.user_va;
+		*ret_len = ioas_map.length;
+		return true;
+	}
+	return false;
+}
+
+void via_pins_note(unsigned long command, uint64_t arg, int64_t result)
+{
+	uint64_t addr, len;
 
 	if (result < 0)
 		return;
-	if (command == VIA_VFIO_IOMMU_UNMAP_DMA) {
+	if (command == VIA_VFIO_IOMMU_UNMAP_DMA || command == VIA_IOMMU_IOAS_UNMAP ||
+	    command == VIA_IOMMU_DESTROY)
 		via_pins_collect();
-	} else if (command == VIA_VFIO_IOMMU_MAP_DMA && !via_self_read(&map, arg, sizeof(map)) &&
-		   map.vaddr + map.size > map.vaddr) {
-		extend(map.vaddr, map.vaddr + map.size);
-	}
+	/* Pinned by this call or, of an IOAS, by a later one of anybody's. */
+	else if (via_pins_memory(command, arg, &addr, &len) && addr + len > addr)
+		extend(addr, addr + len);
 }
 
 bool via_pins_move_begin(uint64_t start, uint64_t end)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Does command with this argument name memory to be mapped, and which? */
+bool via_pins_memory(unsigned long command, uint64_t arg, uint64_t *ret_addr, uint64_t *ret_len);
 /* After an ioctl on a descriptor of ours: mappings begin and end with some. */
 void via_pins_note(unsigned long command, uint64_t arg, int64_t result);
 /* After a close of one of ours: mappings may have ended. */

@@ -13,29 +13,12 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* misc(10) minors of vfio and iommu; groups have a major of their own, given at boot. */
-enum { MISC = 10, VFIO_MINOR = 196, IOMMU_MINOR = 104, GROUP_MAJOR = 510, CDEV_MAJOR = 511 };
-
-static dev_t node_number(const char *node)
-{
-	const char *digits = strpbrk(node, "0123456789");
-	unsigned int n = 0;
-
-	if (strcmp(node, "vfio/vfio") == 0)
-		return makedev(MISC, VFIO_MINOR);
-	if (strcmp(node, "iommu") == 0)
-		return makedev(MISC, IOMMU_MINOR);
-	for (; digits && *digits >= '0' && *digits <= '9'; digits++)
-		n = n * 10 + (unsigned int)(*digits - '0');
-	return makedev(strstr(node, "devices/") ? CDEV_MAJOR : GROUP_MAJOR, n);
-}
-
 static void show_node(const char *node, struct stat64 *st)
 {
 	if (!node || !S_ISREG(st->st_mode))
 		return;
 	st->st_mode = S_IFCHR | (st->st_mode & 07777);
-	st->st_rdev = node_number(node);
+	st->st_rdev = via_door_node_number(node);
 	st->st_size = 0;
 }
 
@@ -55,10 +38,14 @@ static int stat_at(int dir, const char *path, struct stat64 *st, int flags)
 
 static int stat_fd(int fd, struct stat64 *st)
 {
+	struct via_call identify = {.request = {.op = VIA_DOOR_IDENTIFY}, .fd = fd};
 	int ret = REAL(fstat64)(fd, st);
 
-	if (!ret && S_ISSOCK(st->st_mode) && via_maybe_ours(fd) && via_ours(fd))
-		st->st_mode = S_IFCHR | 0600;
+	if (ret || !S_ISSOCK(st->st_mode) || !via_maybe_ours(fd) || !via_ours(fd))
+		return ret;
+	st->st_mode = S_IFCHR | 0600;
+	if (via_call(&identify) > 0)
+		st->st_rdev = identify.reply.value[2];
 	return ret;
 }
 
@@ -143,7 +130,7 @@ VIA_INTERPOSE int statx(int dir, const char *restrict path, int flags, unsigned 
 		via_path_resolve(&p, dir, path);
 	ret = REAL(statx)(dir, p.path, flags, mask, st);
 	if (!ret && p.node && S_ISREG(st->stx_mode)) {
-		dev_t number = node_number(p.node);
+		dev_t number = via_door_node_number(p.node);
 
 		st->stx_mode = (uint16_t)(S_IFCHR | (st->stx_mode & 07777));
 		st->stx_rdev_major = major(number);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/statfs.h>
 
 VIA_INTERPOSE long syscall(long number, ...)
 {
@@ -55,6 +56,10 @@ VIA_INTERPOSE long syscall(long number, ...)
 	case SYS_mremap:
 		return (long)mremap((void *)a[0], (size_t)a[1], (size_t)a[2], (int)a[3],
 				    (void *)a[4]);
+	case SYS_memfd_create:
+		return memfd_create((const char *)a[0], (unsigned int)a[1]);
+	case SYS_fstatfs:
+		return fstatfs((int)a[0], (struct statfs *)a[1]);
 	case SYS_madvise:
 		return madvise((void *)a[0], (size_t)a[1], (int)a[2]);
 	default:
