@@ -7,7 +7,7 @@ _viaduct() {
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
 	}
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'run list inspect --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'run list inspect compat --help --version' -- "$cur")
 		return
 	fi
 	local i
@@ -26,16 +26,20 @@ _viaduct() {
 		*) mapfile -t COMPREPLY < <(compgen -W '--device --recording --registers --check --changes --diff --json --profile --help' -- "$cur") ;;
 		esac
 		;;
-	list) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
+	list | compat) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
 	run)
 		case $prev in
 		--profile) mapfile -t COMPREPLY < <(compgen -W 'full linux' -- "$cur") ;;
 		--bars) mapfile -t COMPREPLY < <(compgen -W 'auto trap io' -- "$cur") ;;
 		--memlock) mapfile -t COMPREPLY < <(compgen -W 'warn enforce' -- "$cur") ;;
 		--snapshot) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+		--hugepages) mapfile -t COMPREPLY < <(compgen -W 'system emulate' -- "$cur") ;;
+		--iommu) mapfile -t COMPREPLY < <(compgen -W 'intel spapr none' -- "$cur") ;;
+		--check) mapfile -t COMPREPLY < <(compgen -W 'dma' -- "$cur") ;;
+		--container) mapfile -t COMPREPLY < <(compgen -W 'type1 iommufd' -- "$cur") ;;
 		--dma) mapfile -t COMPREPLY < <(compgen -W 'share copy' -- "$cur") ;;
 		--device) mapfile -t COMPREPLY < <(compgen -W "$(viaduct list 2>/dev/null | sed -n 's/^\([^ ]*\) - .*/\1/p')" -- "$cur") ;;
-		*) mapfile -t COMPREPLY < <(compgen -W '--device --profile --bars --memlock --dma --in-process --report --snapshot --explain --help --' -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -W '--device --profile --bars --memlock --dma --dma-entry-limit --vaddr-wait --hugepages --iommu --check --check-exit --container --iommu-test --in-process --report --snapshot --explain --help --' -- "$cur") ;;
 		esac
 		;;
 	esac

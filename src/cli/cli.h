@@ -28,6 +28,7 @@ void cli_error(const char *fmt, ...) VIA_PRINTF(1, 2);
 /* The same, and where to read on; returns CLI_USAGE. */
 int cli_usage_error(const char *command, const char *fmt, ...) VIA_PRINTF(2, 3);
 
+int cli_compat(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_list(int argc, char **argv);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/launch.h"
+#include "cli/check.h"
 #include "cli/cli.h"
 #include "cli/program.h"
 #include "cli/supervise.h"
@@ -94,10 +95,13 @@ static int set_preload(const char *shim)
 static const char *const profile_names[] = {"full", "linux"};
 static const char *const bars_names[] = {"auto", "trap", "io"};
 static const char *const memlock_names[] = {"warn", "enforce"};
+static const char *const iommu_names[] = {"intel", "spapr", "none"};
+static const char *const container_names[] = {"type1", "iommufd"};
+static const char *const huge_names[] = {"system", "emulate"};
 
 static int set_in_process(const struct launch *l)
 {
-	char config[128];
+	char config[192];
 	size_t len = 1;
 	char *devices;
 
@@ -110,9 +114,12 @@ static int set_in_process(const struct launch *l)
 		strcat(devices, l->devices[i]);
 		strcat(devices, "\n");
 	}
-	(void)snprintf(config, sizeof(config), "profile=%s;bars=%s;memlock=%s",
+	(void)snprintf(config, sizeof(config), "profile=%s;bars=%s;memlock=%s;container=%s;iommu_test=%s;dma_entry_limit=%u;vaddr_wait_ms=%d;iommu=%s",
 		       profile_names[l->config.profile], bars_names[l->config.bars],
-		       memlock_names[l->config.memlock]);
+		       memlock_names[l->config.memlock],
+		       container_names[l->config.compat_container],
+		       l->config.iommu_test ? "yes" : "no", l->config.dma_entry_limit,
+		       l->config.vaddr_wait_ms, iommu_names[l->config.iommu_kind]);
 	(void)setenv("VIADUCT_INPROCESS", "1", 1);
 	(void)setenv("VIADUCT_DEVICES", devices, 1);
 	(void)setenv("VIADUCT_CONFIG", config, 1);
@@ -134,12 +141,19 @@ static void explain(const struct launch *l, struct via_host *host, const struct 
 		profile_names[l->config.profile], bars_names[l->config.bars],
 		memlock_names[l->config.memlock],
 		l->in_process ? "direct" : l->copy_dma ? "copy" : "share");
+	fprintf(stderr, "viaduct: choices   container %s, huge pages %s%s\n",
+		container_names[l->config.compat_container], huge_names[l->emulate_huge],
+		l->config.iommu_test ? ", with the kernel's test commands" : "");
 	for (size_t i = 0; (dev = via_vfio_device(vfio, i)); i++) {
-		char addr[VIA_PCI_ADDR_LEN];
+		char addr[VIA_PCI_ADDR_LEN], node[VIA_GROUP_NODE_LEN], own[48] = "";
 
 		via_pci_addr_format(via_device_addr(dev), addr);
-		fprintf(stderr, "viaduct: device    %s is %s, /dev/vfio/%d\n", addr,
-			via_device_name(dev), via_vfio_device_group(vfio, i));
+		via_vfio_group_node(vfio, (unsigned int)via_vfio_device_group(vfio, i), node);
+		if (via_vfio_device_nodes(vfio))
+			(void)snprintf(own, sizeof(own), " and /dev/vfio/devices/vfio%d",
+				       via_vfio_device_number(vfio, dev));
+		fprintf(stderr, "viaduct: device    %s is %s, /dev/%s%s\n", addr, via_device_name(dev),
+			node, own);
 	}
 }
 
@@ -224,6 +238,11 @@ static _Noreturn void become_program(const struct child *c, struct via_host *hos
 	(void)setenv("VIADUCT_ROOT", view.root, 1);
 	(void)setenv("VIADUCT_SYSFS", view.mounted ? "mounted" : "redirect", 1);
 	(void)setenv("VIADUCT_DMA", c->l->copy_dma ? "copy" : "share", 1);
+	(void)setenv("VIADUCT_HUGEPAGES", huge_names[c->l->emulate_huge], 1);
+	if (c->l->check_dma)
+		(void)setenv("VIADUCT_CHECK", "dma", 1);
+	else
+		(void)unsetenv("VIADUCT_CHECK");
 	if (c->l->in_process) {
 		(void)unsetenv("VIADUCT_SOCKET");
 	} else {
@@ -260,12 +279,19 @@ static int set_snapshot(const struct launch *l, struct via_host *host)
 	return 0;
 }
 
-static struct via_host *make_host(const struct launch *l)
+static struct via_host *make_host(const struct launch *l, struct via_check **ret_check)
 {
+	struct via_vfio_config config = l->config;
 	struct via_error err = {0};
-	struct via_host *host;
-	int r = via_host_new(&l->config, &host);
+	struct via_host *host = NULL;
+	int r = 0;
 
+	/* It lives as long as the process: devices may tell it to the end. */
+	if (l->check_dma)
+		r = check_new(ret_check);
+	config.check = *ret_check;
+	if (!r)
+		r = via_host_new(&config, &host);
 	if (r) {
 		cli_error("cannot start: %s", strerror(-r));
 		return NULL;
@@ -378,7 +404,7 @@ static void close_stdio(void)
 }
 
 /* The host process. Exit status for the supervisor when the program could not be started. */
-static int serve(struct child *c, struct via_host *host, int events)
+static int serve(struct child *c, struct via_host *host, struct via_check *check, int events)
 {
 	struct supervise_event end = {.kind = SUPERVISE_ENDED};
 	struct via_error err = {0};
@@ -403,6 +429,8 @@ static int serve(struct child *c, struct via_host *host, int events)
 	end.status = supervise_child(events, program);
 	via_host_settle(host);
 	report(c->l, host);
+	if (check && check_end(check) && c->l->check_exit)
+		end.status = W_EXITCODE(c->l->check_exit, 0);
 	if (in_use(host)) {
 		(void)!write(events, &end, sizeof(end));
 		close(events);
@@ -438,12 +466,13 @@ static int stand_by(struct child *c, struct via_host *host, int events)
 /* Devices are made here, in the host, so that no other process holds their images open. */
 static int host_main(struct child *c, int events)
 {
-	struct via_host *host = make_host(c->l);
+	struct via_check *check = NULL;
+	struct via_host *host = make_host(c->l, &check);
 
 	if (!host)
 		return CLI_OURS;
 	supervise_detach_signals();
-	return c->l->in_process ? stand_by(c, host, events) : serve(c, host, events);
+	return c->l->in_process ? stand_by(c, host, events) : serve(c, host, check, events);
 }
 
 int launch_program(const struct launch *l)

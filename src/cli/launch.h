@@ -12,6 +12,9 @@ struct launch {
 	bool in_process;
 	bool explain;
 	bool copy_dma; /* the program's private memory stays private */
+	bool check_dma;	   /* say where accesses of devices were refused */
+	int check_exit;	   /* the exit status then; 0: the program's own */
+	bool emulate_huge; /* huge pages are ordinary memory */
 	const char *snapshot; /* directory, or NULL */
 	const char *report; /* NULL: none; "": standard error; else a file */
 	char **argv;	    /* the program and its arguments */

@@ -9,6 +9,7 @@
 const struct cli_command cli_commands[] = {
 	{"run", "run a program that finds the given devices", cli_run},
 	{"list", "list device models and their options", cli_list},
+	{"compat", "show how a VFIO program is answered, on Linux and here", cli_compat},
 	{"inspect", "show what a program is told of a device", cli_inspect},
 	{NULL, NULL, NULL},
 };

@@ -160,20 +160,37 @@ static int mkdir_at(int dir, const char *path)
 	return mkdirat(dir, path, 0755) && errno != EEXIST ? -errno : 0;
 }
 
-/* dev/vfio/{vfio,N} below root: what stat, access and opendir of /dev/vfio are redirected to. */
+/* An empty file for the node name below root. */
+static int make_node(int root, const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "dev/%s", name);
+	return mknodat(root, path, S_IFREG | 0666, 0) && errno != EEXIST ? -errno : 0;
+}
+
+/* dev/iommu, dev/vfio/{vfio,N,devices/vfioN} below root: what stat, access and opendir of those are redirected to. */
 static int make_dev(struct via_host *host, int root)
 {
 	struct via_vfio *vfio = via_host_vfio(host);
-	int r = mkdir_at(root, "dev/vfio");
+	struct via_device *dev;
+	int r = mkdir_at(root, via_vfio_device_nodes(vfio) ? "dev/vfio/devices" : "dev/vfio");
 
-	if (!r && mknodat(root, "dev/vfio/vfio", S_IFREG | 0666, 0) && errno != EEXIST)
-		r = -errno;
-	for (size_t i = 0; !r && via_vfio_device(vfio, i); i++) {
-		char node[64];
+	if (!r)
+		r = make_node(root, "vfio/vfio");
+	if (!r)
+		r = make_node(root, "iommu");
+	for (size_t i = 0; !r && (dev = via_vfio_device(vfio, i)); i++) {
+		char name[48];
 
-		(void)snprintf(node, sizeof(node), "dev/vfio/%d", via_vfio_device_group(vfio, i));
-		if (mknodat(root, node, S_IFREG | 0666, 0) && errno != EEXIST)
-			r = -errno;
+		via_vfio_group_node(vfio, (unsigned int)via_vfio_device_group(vfio, i), name);
+		r = make_node(root, name);
+		if (!via_vfio_device_nodes(vfio))
+			continue;
+		(void)snprintf(name, sizeof(name), "vfio/devices/vfio%d",
+			       via_vfio_device_number(vfio, dev));
+		if (!r)
+			r = make_node(root, name);
 	}
 	return r;
 }
