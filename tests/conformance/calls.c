@@ -47,7 +47,7 @@ void events_make(void)
 
 /* Printing ----------------------------------------------------------------- */
 
-static const char *fd_name(int fd)
+const char *fd_name(int fd)
 {
 	switch (fd) {
 	case FD_CONTAINER:
@@ -66,12 +66,25 @@ static const char *fd_name(int fd)
 		return "device3";
 	case FD_DMA_BUF:
 		return "dma-buf";
+	case FD_IOMMUFD:
+		return "iommufd";
+	case FD_IOMMUFD2:
+		return "iommufd2";
+	case FD_MEMORY:
+	case FD_MEMORY_RO:
+		return "memory";
+	case FD_FAULTS:
+		return "faults";
+	case FD_FAULTS2:
+		return "faults2";
+	case FD_VEVENTS:
+		return "vevents";
 	default:
-		return "fd";
+		return fd >= FD_ACCESS && fd <= FD_ACCESS_LAST ? "access" : "fd";
 	}
 }
 
-static void print_result(long ret)
+void print_result(long ret)
 {
 	if (ret < 0)
 		printf(" -> %s", strerrorname_np((int)-ret));
@@ -86,7 +99,7 @@ void section(const char *name)
 
 /* Ioctls ------------------------------------------------------------------- */
 
-static void args_fill(unsigned int n, const uint32_t *words)
+void args_fill(unsigned int n, const uint32_t *words)
 {
 	memset((void *)ARGS, 0xa5, ARGS_WORDS * 4);
 	if (n)
@@ -94,7 +107,7 @@ static void args_fill(unsigned int n, const uint32_t *words)
 }
 
 /* The argument area up to the last word that the call changed; "." is a word untouched. */
-static void print_changed(unsigned int n, const uint32_t *words)
+void print_changed(unsigned int n, const uint32_t *words)
 {
 	const uint32_t *now = (const uint32_t *)ARGS;
 	unsigned int last = 0;

@@ -27,6 +27,11 @@ struct door {
 	long (*mmap)(int fd, uint64_t offset, size_t len, int prot, int flags);
 	/* Wait until what a call has left for later is done. */
 	void (*settle)(void);
+	/* read(2) and write(2), for files that have no position. */
+	ssize_t (*read)(int fd, uintptr_t buf, size_t len);
+	ssize_t (*write)(int fd, uintptr_t buf, size_t len);
+	/* A descriptor that a call has put into its structure gets the number new_fd. */
+	int (*renumber)(int fd, int new_fd);
 };
 
 struct subject {
@@ -54,6 +59,15 @@ enum {
 	FD_EVENT,  /* four eventfds */
 	FD_EVENT_LAST = FD_EVENT + 3,
 	FD_DMA_BUF,
+	FD_IOMMUFD,
+	FD_IOMMUFD2,
+	FD_MEMORY,	 /* a memfd of MEMORY_PAGES pages */
+	FD_MEMORY_RO,	 /* the same file, opened for reading */
+	FD_FAULTS,	 /* of fault queues */
+	FD_FAULTS2,
+	FD_VEVENTS,	 /* of an event queue of a vIOMMU */
+	FD_ACCESS,	 /* four accesses of the test driver */
+	FD_ACCESS_LAST = FD_ACCESS + 3,
 };
 
 /* Memory at a fixed place: addresses are part of the recording. */
@@ -70,6 +84,13 @@ enum {
 
 void arena_make(void);
 void events_make(void);
+
+/* "container"; " -> EINVAL". */
+const char *fd_name(int fd);
+void print_result(long ret);
+/* Fills ARGS with n words and 0xa5; prints what differs from that, from " |" on. */
+void args_fill(unsigned int n, const uint32_t *words);
+void print_changed(unsigned int n, const uint32_t *words);
 
 /* Names what follows. */
 void section(const char *name);

@@ -4,25 +4,30 @@
 
 usage: compare.py RECORDING DIFFERENCES DOCUMENT PROGRAM [ARG...]
 
+An ARG {seed} is replaced by the seed that the recording names ("## seed: N").
+
 A line that differs must be covered by a difference of the file DIFFERENCES,
 "NAME<TAB>REGEX" a line, where REGEX matches all of "SECTION: RECORDED LINE =>
 OUR RESULT" and NAME stands in the document of deliberate differences. One that
 covers nothing is an error, too.
 """
+import itertools
 import re
 import subprocess
 import sys
 
+SHOWN = 20  # differences of a section
+
 
 def entries(text):
-    """[(section, line)] of a run"""
-    found, section = [], ''
+    """[(section, its lines)] of a run"""
+    found = [('', [])]
     for line in text.splitlines():
         if line.startswith('##'):
             continue
         if line.startswith('#'):
-            section = line[2:]
-        found.append((section, line))
+            found.append((line[2:], []))
+        found[-1][1].append(line)
     return found
 
 
@@ -38,34 +43,56 @@ def differences(path, document):
     return known
 
 
-def main():
-    recording, listed, document, *command = sys.argv[1:]
-    known = differences(listed, open(document).read())
-    run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if run.returncode:
-        sys.exit(f'{command[0]}: exit status {run.returncode}')
-    theirs, ours = entries(open(recording).read()), entries(run.stdout)
+def compare(section, theirs, ours, known):
+    """The number of lines that no known difference covers; prints the first of them."""
     bad = 0
-    if len(theirs) != len(ours):
-        print(f'{len(theirs)} calls recorded, {len(ours)} made')
-        bad += 1
-    for (section, want), (_, have) in zip(theirs, ours):
+    for want, have in itertools.zip_longest(theirs, ours, fillvalue='nothing'):
         if want == have:
             continue
-        result = have.split(' -> ', 1)[-1]
+        call, result = have.split(' -> ', 1)[0], have.split(' -> ', 1)[-1]
         for entry in known:
             if entry[1].fullmatch(f'{section}: {want} => {result}'):
                 entry[2] += 1
                 break
         else:
             bad += 1
-            print(f'[{section}]\n  linux: {want}\n  ours:  {have}')
+            if bad <= SHOWN:
+                print(f'[{section}]\n  linux: {want}\n  ours:  {have}')
+            if call != want.split(' -> ', 1)[0]:
+                print(f'[{section}]: other calls from here on')
+                break
+    if bad > SHOWN:
+        print(f'[{section}]: {bad - SHOWN} more')
+    return bad
+
+
+def main():
+    recording, listed, document, *command = sys.argv[1:]
+    known = differences(listed, open(document).read())
+    recorded = open(recording).read()
+    seed = re.search(r'^## seed: (\d+)$', recorded, re.MULTILINE)
+    if seed:
+        command = [arg.replace('{seed}', seed[1]) for arg in command]
+        print(f'seed {seed[1]}')
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    theirs, ours = entries(recorded), entries(run.stdout)
+    bad = 0
+    if run.returncode:
+        last = ours[-1][1][-1] if ours else 'no call'
+        print(f'{command[0]}: exit status {run.returncode} after {last}')
+        bad += 1
+    if [name for name, _ in theirs] != [name for name, _ in ours]:
+        print(f'{len(theirs)} sections recorded, {len(ours)} made')
+        bad += 1
+    for (section, recorded), (_, made) in zip(theirs, ours):
+        bad += compare(section, recorded, made, known)
     for name, regex, count in known:
         print(f'difference {name}: {count} calls')
         if not count:
             print(f'  {regex.pattern}: covers nothing')
             bad += 1
-    print(f'{len(theirs)} lines compared, {bad} unexpected')
+    total = sum(len(lines) for _, lines in theirs)
+    print(f'{total} lines compared, {bad} unexpected')
     return 1 if bad else 0
 
 

@@ -4,9 +4,11 @@
  * bound to vfio-pci. Static, so that it runs in a bare guest.
  *
  * usage: vfio-calls ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]
+ *        vfio-calls iommu LIST SEED ADDRESS
  */
-#include "calls.h"
+#include "iommu.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -80,6 +82,16 @@ static void sys_settle(void)
 	usleep(300000);
 }
 
+static ssize_t sys_read(int fd, uintptr_t buf, size_t len)
+{
+	return result(read(fd, (void *)buf, len));
+}
+
+static ssize_t sys_write(int fd, uintptr_t buf, size_t len)
+{
+	return result(write(fd, (const void *)buf, len));
+}
+
 static const struct door door = {
 	.open = sys_open,
 	.close = sys_close,
@@ -89,20 +101,65 @@ static const struct door door = {
 	.pwrite = sys_pwrite,
 	.mmap = sys_mmap,
 	.settle = sys_settle,
+	.read = sys_read,
+	.write = sys_write,
+	.renumber = renumber,
 };
+
+/* The group of a function and the node of its own, by sysfs; GROUP and CDEV, or false. */
+static bool find_nodes(const char *address, char group[32], char cdev[64])
+{
+	char path[128], target[128];
+	struct dirent *entry = NULL;
+	ssize_t len;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", address);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0)
+		return false;
+	target[len] = 0;
+	snprintf(group, 32, "%s", strrchr(target, '/') + 1);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", address);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.')
+		;
+	if (entry)
+		snprintf(cdev, 64, "vfio/devices/%.32s", entry->d_name);
+	if (dir)
+		closedir(dir);
+	return entry;
+}
+
+static int iommu(char **argv)
+{
+	char group[32], cdev[64];
+
+	if (!find_nodes(argv[2], group, cdev)) {
+		fprintf(stderr, "%s: not bound to a driver of VFIO\n", argv[2]);
+		return 2;
+	}
+	return iommu_main(&door, 5, (const char *[]){argv[0], argv[1], argv[2], group, cdev});
+}
 
 int main(int argc, char **argv)
 {
+	bool iommu_list = argc == 5 && !strcmp(argv[1], "iommu");
 	struct utsname uts;
 	char nodes[2][32];
 	struct pair pair;
 
-	if (argc != 3 && argc != 6) {
-		fprintf(stderr, "usage: %s ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n", argv[0]);
+	if (argc != 3 && argc != 6 && !iommu_list) {
+		fprintf(stderr,
+			"usage: %s ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n"
+			"       %s iommu LIST SEED ADDRESS\n",
+			argv[0], argv[0]);
 		return 2;
 	}
 	uname(&uts);
 	printf("## kernel %s %s %s\n", uts.sysname, uts.release, uts.machine);
+	if (iommu_list)
+		return iommu(argv + 2);
 	snprintf(nodes[0], sizeof(nodes[0]), "vfio/%s", argv[2]);
 	pair.one = (struct subject){argv[1], nodes[0]};
 	if (argc == 3) {

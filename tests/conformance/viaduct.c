@@ -3,12 +3,13 @@
  * The list of calls on file objects in this process.
  *
  * usage: vfio-calls-viaduct MODEL[,OPTION...] ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]
+ *        vfio-calls-viaduct iommu LIST SEED
  *
  * Besides the models of the catalogue there is like-qemu-nvme: a function with
  * the BAR, the interrupts and the constant registers of QEMU's nvme, but none
  * of its function.
  */
-#include "calls.h"
+#include "iommu.h"
 
 #include "vfio/test-caller.h"
 #include "vfio/vfio.h"
@@ -22,18 +23,28 @@
 static struct test_caller caller;
 static struct via_vfio *vfio;
 
-/* Moves a file object to the list's number. */
+/* Moves a file object to the list's number; what was there is closed. */
 static int renumber(int from, int to)
 {
+	struct via_file *old = NULL;
+
 	if (from < 0)
 		return from;
 	if (dup3(from, to, O_CLOEXEC) < 0)
 		return -errno;
 	close(from);
 	for (size_t i = 0; i < TEST_FILES; i++) {
+		if (caller.slots[i].file && caller.slots[i].fd == to) {
+			old = caller.slots[i].file;
+			caller.slots[i].file = NULL;
+		}
+	}
+	for (size_t i = 0; i < TEST_FILES; i++) {
 		if (caller.slots[i].file && caller.slots[i].fd == from)
 			caller.slots[i].fd = to;
 	}
+	if (old)
+		via_file_put(old);
 	return to;
 }
 
@@ -108,6 +119,16 @@ static void obj_settle(void)
 {
 }
 
+static ssize_t obj_read(int fd, uintptr_t buf, size_t len)
+{
+	return obj_pread(fd, buf, len, 0);
+}
+
+static ssize_t obj_write(int fd, uintptr_t buf, size_t len)
+{
+	return obj_pwrite(fd, buf, len, 0);
+}
+
 static const struct door door = {
 	.open = obj_open,
 	.close = obj_close,
@@ -117,6 +138,9 @@ static const struct door door = {
 	.pwrite = obj_pwrite,
 	.mmap = obj_mmap,
 	.settle = obj_settle,
+	.read = obj_read,
+	.write = obj_write,
+	.renumber = renumber,
 };
 
 static uint64_t like_nvme_read(struct via_device *dev, void *model, unsigned int bar,
@@ -181,9 +205,27 @@ static int add_device(const char *spec, const char *addr_text, int group, struct
 	return ret < 0 ? ret : via_vfio_add(vfio, dev, &addr, group, err);
 }
 
+static int iommu(char **argv)
+{
+	const char *args[] = {argv[0], argv[1], "0000:00:03.0", "1", "vfio/devices/vfio0"};
+	struct via_error err = {0};
+	int ret = add_device("edu", args[2], 1, &err);
+
+	if (ret < 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return 2;
+	}
+	test_caller_init(&caller);
+	caller.caller.caps |= VIA_CAP_SYS_RESOURCE;
+	ret = iommu_main(&door, 5, args);
+	test_caller_deinit(&caller);
+	via_vfio_free(vfio);
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
-	struct via_vfio_config config = {.profile = VIA_PROFILE_LINUX};
+	struct via_vfio_config config = {.profile = VIA_PROFILE_LINUX, .iommu_test = true};
 	struct via_error err = {0};
 	char nodes[2][32];
 	struct pair pair;
@@ -191,12 +233,15 @@ int main(int argc, char **argv)
 
 	if (argc != 4 && argc != 7) {
 		fprintf(stderr,
-			"usage: %s MODEL[,OPTION...] ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n",
-			argv[0]);
+			"usage: %s MODEL[,OPTION...] ADDRESS GROUP [ADDRESS2 GROUP2 NEIGHBOUR]\n"
+			"       %s iommu LIST SEED\n",
+			argv[0], argv[0]);
 		return 2;
 	}
 	if (via_vfio_new(&config, &vfio) < 0)
 		return 2;
+	if (argc == 4 && !strcmp(argv[1], "iommu"))
+		return iommu(argv + 2);
 	ret = add_device(argv[1], argv[2], atoi(argv[3]), &err);
 	if (!ret && argc == 7)
 		ret = add_device(argv[1], argv[4], atoi(argv[5]), &err);
