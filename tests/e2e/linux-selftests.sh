@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# The kernel's own VFIO selftests, from Debian's package linux-source-7.2 of
-# trixie-backports. Source it.
+# The kernel's own selftests of VFIO and iommufd, from Debian's package
+# linux-source-7.2 of trixie-backports. Source it.
 #
 # selftests_source: fetch (or find in the cache) and unpack what they need; sets SELFTESTS, a
 # part of the kernel's tree, unmodified. The network is needed only the first time; what is kept is
 # checked against the sums noted when apt fetched and verified the package.
-# selftests_build OUT INCLUDE: compile them into OUT, with INCLUDE before each file.
+# selftests_build OUT INCLUDE: compile those of VFIO into OUT, with INCLUDE before each file.
+# selftests_build_iommu OUT [LDFLAGS]: compile those of iommufd into OUT, as they are.
+# selftests_version: the kernel they are of, as 7.2.12.
 
 selftests_series=7.2
 selftests_cache=${VIADUCT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/viaduct}/selftests
@@ -34,7 +36,7 @@ selftests_unpack() {
 		arch/x86/Makefile arch/x86/include/uapi arch/x86/include/asm/Kbuild arch/x86/entry/syscalls \
 		drivers/dma/ioat/hw.h drivers/dma/ioat/registers.h drivers/dma/idxd/registers.h \
 		tools/include tools/arch/x86/include tools/testing/selftests/lib.mk 'tools/testing/selftests/*.h' \
-		tools/testing/selftests/vfio; do
+		tools/testing/selftests/vfio tools/testing/selftests/iommu drivers/iommu/iommufd/iommufd_test.h; do
 		paths+=("$name/$path")
 	done
 	mkdir "$dir/tree"
@@ -46,7 +48,7 @@ selftests_unpack() {
 
 selftests_source() {
 	SELFTESTS=$selftests_cache/tree
-	(cd "$selftests_cache" 2>/dev/null && sha256sum --status -c SHA256SUMS 2>/dev/null) && return 0
+	(cd "$selftests_cache" 2>/dev/null && [ -d tree/tools/testing/selftests/iommu ] && sha256sum --status -c SHA256SUMS 2>/dev/null) && return 0
 	rm -rf "$selftests_cache" "$selftests_cache.part"
 	mkdir -p "$selftests_cache.part"
 	selftests_fetch "$selftests_cache.part" && selftests_unpack "$selftests_cache.part" || return 1
@@ -59,4 +61,13 @@ selftests_build() {
 	mkdir -p "$out"
 	! grep -rqw calloc_assert "$vfio/lib/include" || flags="$flags -DHAVE_CALLOC_ASSERT"
 	env -u MAKEFLAGS make -s -C "$vfio" OUTPUT="$out" KHDR_INCLUDES="-isystem $SELFTESTS/usr/include" EXTRA_CFLAGS="$flags"
+}
+
+selftests_build_iommu() {
+	mkdir -p "$1"
+	env -u MAKEFLAGS make -s -C "$SELFTESTS/tools/testing/selftests/iommu" OUTPUT="$1" KHDR_INCLUDES="-isystem $SELFTESTS/usr/include" LDFLAGS="${2:-}" "$1/iommufd"
+}
+
+selftests_version() {
+	sed -n 's/^VERSION = //p; s/^PATCHLEVEL = /./p; s/^SUBLEVEL = /./p' "$SELFTESTS/Makefile" | tr -d '\n'
 }

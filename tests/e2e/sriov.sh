@@ -57,7 +57,7 @@ S
 		for n in one:01 two:02; do printf '%s: 0000:%s:%02x.%d: function %d, %d copies, %d interrupts\n' "${n%:*}" "${n#*:}" $d $f "$i" "$ROUNDS" "$ROUNDS"; done
 	done
 	echo "one: status 0"; echo "two: status 0"; echo "a: status 0"; echo "b: status 0"; echo "$PF1: 0"; echo "$PF2: 0"
-	echo "/dev/vfio:"; echo 0; echo 1; echo vfio; echo; echo "/sys/bus/pci/devices:"; echo $PF1; echo $PF2
+	echo "/dev/vfio:"; echo 0; echo 1; echo devices; echo vfio; echo; echo "/sys/bus/pci/devices:"; echo $PF1; echo $PF2
 } >"$WORKDIR/two-cards.expected"
 
 # One card whose token changes between the opens: two processes with different tokens at once.
@@ -224,7 +224,7 @@ cat >"$WORKDIR/inside.py" <<-P
 	open('/sys/bus/pci/devices/$PF1/sriov_numvfs', 'w').write('0')
 	print(len(os.listdir('/sys/bus/pci/devices')))
 P
-printf "%s\n" "['virtfn0', 'virtfn1', 'virtfn2'] 6" 2 >"$WORKDIR/inside.expected"
+printf "%s\n" "['virtfn0', 'virtfn1', 'virtfn2'] 7" 2 >"$WORKDIR/inside.expected"
 same "--in-process" "$WORKDIR/inside.expected" "${run[@]}" --in-process -- "${lenient[@]}" python3 "$WORKDIR/inside.py"
 
 sanitizers
