@@ -12,6 +12,8 @@
 
 #include "device/device.h"
 
+#include <errno.h>
+
 enum function_bits {
 	FUNCTION_EXPRESS = 1 << 0, /* and power management */
 	FUNCTION_MSI = 1 << 1,
@@ -20,6 +22,7 @@ enum function_bits {
 	FUNCTION_BAR_64 = 1 << 4,
 	FUNCTION_NO_PIN = 1 << 5,
 	FUNCTION_KINDS = 1 << 6,
+	FUNCTION_MIGRATES = 1 << 7, /* of function_new() only */
 };
 
 /* Registers of BAR 0. */
@@ -92,6 +95,25 @@ static inline void function_reset(struct via_device *dev, void *model, enum via_
 	via_irq_set_level(dev, false);
 }
 
+static inline ssize_t function_save(struct via_device *dev, void *model, uint8_t *buf)
+{
+	const struct function *f = model;
+
+	memcpy(buf, f->bytes, sizeof(f->bytes));
+	return sizeof(f->bytes);
+}
+
+static inline int function_load(struct via_device *dev, void *model, uint32_t version,
+				const uint8_t *buf, size_t len, struct via_error *err)
+{
+	struct function *f = model;
+
+	if (len != sizeof(f->bytes))
+		return -EINVAL;
+	memcpy(f->bytes, buf, len);
+	return 0;
+}
+
 static inline struct via_device *function_new(unsigned int bits)
 {
 	static const struct via_area areas[] = {
@@ -106,6 +128,22 @@ static inline struct via_device *function_new(unsigned int bits)
 		.work = function_work,
 		.reset = function_reset,
 		.free = free,
+	};
+	static const struct via_migration_ops migration = {
+		.flags = VIA_MIGRATION_P2P | VIA_MIGRATION_PRE_COPY,
+		.version = 1,
+		.max_size = sizeof(((struct function *)NULL)->bytes),
+		.save = function_save,
+		.load = function_load,
+	};
+	static const struct via_device_ops migrating = {
+		.read = function_read,
+		.write = function_write,
+		.doorbell = function_doorbell,
+		.work = function_work,
+		.reset = function_reset,
+		.free = free,
+		.migration = &migration,
 	};
 	struct function *f = calloc(1, sizeof(*f));
 	struct via_error err = {0};
@@ -137,7 +175,7 @@ static inline struct via_device *function_new(unsigned int bits)
 		f->desc.msix = (struct via_pci_msix){
 			.vectors = 5, .table_bar = 2, .pba_bar = 2, .pba_offset = 0x1000};
 	f->desc.express.present = bits & FUNCTION_EXPRESS;
-	if (via_device_new(&f->desc, &ops, f, &err, &dev) < 0) {
+	if (via_device_new(&f->desc, bits & FUNCTION_MIGRATES ? &migrating : &ops, f, &err, &dev) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}

@@ -6,6 +6,7 @@
  */
 #include "arena.h"
 
+#include "iommu/ioas.h"
 #include "iommu/type1.h"
 #include "memory/guard.h"
 
@@ -19,6 +20,7 @@ struct state {
 	struct via_mm *mm;
 	struct via_dma *dma;
 	bool v2;
+	bool watched; /* who has written what is asked of the address space itself */
 	int page[PAGES];	 /* of the arena, -1: unmapped */
 	unsigned int prot[PAGES];
 	unsigned int mapping[PAGES]; /* number of the MAP_DMA, from 1 */
@@ -73,7 +75,7 @@ static void unmap(struct state *s, struct fuzz_input *in)
 		.iova = IOVA + first * ARENA_PAGE,
 		.size = (uint64_t)n * ARENA_PAGE,
 	};
-	uint64_t gone = 0, size = 0;
+	uint64_t gone = 0, size = 0, generation = via_ioas_generation(via_type1_ioas(s->type1));
 	int r;
 
 	if (end > PAGES)
@@ -98,6 +100,8 @@ static void unmap(struct state *s, struct fuzz_input *in)
 		s->page[i] = -1;
 	}
 	FUZZ_CHECK(size == gone);
+	/* What was looked up before is not to be used any more. */
+	FUZZ_CHECK(!gone || via_ioas_generation(via_type1_ioas(s->type1)) != generation);
 }
 
 /* One page as the device sees it. */
@@ -121,6 +125,16 @@ static void put(struct state *s, struct fuzz_input *in)
 
 	FUZZ_CHECK(r == (s->page[i] >= 0 && s->prot[i] & VIA_VFIO_DMA_MAP_FLAG_WRITE ? 0
 										      : -EFAULT));
+	if (s->watched && !r) {
+		struct via_ioas *ioas = via_type1_ioas(s->type1);
+		uint64_t written = 0;
+
+		FUZZ_CHECK(via_ioas_get_dirty(ioas, IOVA, IOVA + PAGES * ARENA_PAGE - 1, ARENA_PAGE,
+					      &written) == 0);
+		FUZZ_CHECK(written >> i & 1);
+		FUZZ_CHECK(via_ioas_get_dirty(ioas, IOVA, IOVA + 5, ARENA_PAGE, &written) ==
+			   -EINVAL);
+	}
 }
 
 /* Calls outside the model's part of the IOVA space, then all of that is dropped. */
@@ -280,7 +294,7 @@ static void dirty(struct state *s, struct fuzz_input *in)
 	uint32_t flags = how & 7;
 	int r;
 
-	if (via_type1_dirty_allowed(s->type1) || via_type1_dirty_flags(flags))
+	if (s->watched || via_type1_dirty_allowed(s->type1) || via_type1_dirty_flags(flags))
 		return;
 	if (flags == VIA_VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP) {
 		get.iova = IOVA + fuzz_number(in);
@@ -347,7 +361,9 @@ static void step(struct state *s, struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
-	struct state s = {.v2 = fuzz_u8(&in) & 1, .mm = via_mm_self()};
+	uint8_t kind = fuzz_u8(&in);
+	struct state s = {.v2 = kind & 1, .watched = kind & 2, .mm = via_mm_self()};
+	bool empty = true;
 
 	arena_init();
 	FUZZ_CHECK(via_guard_install() == 0);
@@ -360,12 +376,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(via_dma_new("fuzz", &s.dma) == 0);
 	via_dma_enable(s.dma, true);
 	FUZZ_CHECK(via_dma_attach(s.dma, via_type1_ioas(s.type1)) == 0);
+	if (s.watched)
+		FUZZ_CHECK(via_ioas_track_dirty(via_type1_ioas(s.type1), true) == 0);
 	for (int i = 0; i < FUZZ_STEPS && in.left; i++) {
 		step(&s, &in);
 		look(&s, fuzz_u8(&in) % PAGES);
 	}
-	for (unsigned int i = 0; i < PAGES; i++)
+	for (unsigned int i = 0; i < PAGES; i++) {
 		look(&s, i);
+		empty &= s.page[i] < 0;
+	}
+	FUZZ_CHECK(via_ioas_empty(via_type1_ioas(s.type1)) == empty);
 	via_dma_free(s.dma);
 	via_type1_free(s.type1);
 	FUZZ_CHECK(s.mm->locked_pages == 0);
