@@ -472,7 +472,7 @@ static struct record *record_new(struct via_access *access, struct via_ioas *ioa
 	bool write = flags & VIA_ACCESS_WRITE, lock = flags & VIA_ACCESS_LOCK;
 	size_t n = count_slices(ioas, first, last, write, ret_rc);
 	struct record *record = n ? malloc(sizeof(*record) + n * sizeof(record->slices[0])) : NULL;
-	via_iova_t at = first, end;
+	via_iova_t at = first, end = first;
 
 	if (!record) {
 		*ret_rc = n ? -ENOMEM : *ret_rc;

@@ -151,7 +151,9 @@ static struct block *block_new(unsigned int level, uint64_t base)
 	struct block *block;
 
 	if (level) {
-		block = calloc(1, sizeof(struct node));
+		struct node *node = calloc(1, sizeof(*node));
+
+		block = node ? &node->block : NULL;
 	} else {
 		block = aligned_alloc(_Alignof(struct leaf), sizeof(struct leaf));
 		if (block)

@@ -272,7 +272,6 @@ long via_huge_map(uint64_t addr, uint64_t len, int prot, int flags, int fd, uint
 	if (!failed(at)) {
 		/* What was reserved is ours to map over. */
 		how |= flags & MAP_FIXED_NOREPLACE ? MAP_FIXED_NOREPLACE : MAP_FIXED;
-		err = 0;
 		addr = (uint64_t)at;
 		at = via_sys(SYS_mmap, addr, len, prot, how, fd, offset);
 		if (failed(at) && !fixed)

@@ -118,7 +118,7 @@ long via_cdev_bind(struct via_device_file *df, struct via_caller *caller, uint64
 {
 	struct via_vfio_device_bind_iommufd bind;
 	struct via_iommufd *iommufd;
-	struct via_file *file;
+	struct via_file *file = NULL;
 	uint32_t id;
 	int ret = get_bind(caller, arg, &bind);
 

@@ -312,7 +312,7 @@ static int move_to_new(struct move *move, struct via_iommufd_ioas *ioas, uint32_
 				  : -EOPNOTSUPP;
 	if (!ret)
 		ret = via_hwpt_new_paging(ioas, ops, 0, &config, private, &hwpt);
-	if (ret < 0) {
+	if (!hwpt) {
 		if (!late)
 			unprepare(move);
 		return ret;
