@@ -91,6 +91,63 @@ static void test_case_64_arguments(void **state)
 	via_access_free(d.access);
 }
 
+/* The last page that there is: no area follows, and that at 0 is none of its. */
+static void test_last_page(void **state)
+{
+	const via_iova_t last_page = -(via_iova_t)PAGE;
+	struct fixture *f = *state;
+	struct driver d;
+	uint64_t bytes;
+
+	assert_int_equal(map_at(f, f->ioas, 0, 0, PAGE, RW), 0);
+	assert_int_equal(map_at(f, f->ioas, last_page, PAGE, PAGE, RW), 0);
+	driver_init(&d, f->ioas);
+	assert_int_equal(pin(&d, last_page, PAGE, 0), 0);
+	assert_int_equal(via_ioas_find(f->ioas, last_page)->n_accesses, 1);
+	assert_int_equal(via_ioas_find(f->ioas, 0)->n_accesses, 0);
+	assert_int_equal(via_ioas_unmap_range(f->ioas, 0, PAGE - 1, &bytes), 0);
+	assert_int_equal(d.calls, 0);
+	assert_int_equal(unpin(&d, last_page, PAGE), 0);
+	via_access_free(d.access);
+	assert_int_equal(unmap_all(f), 0);
+}
+
+/* What another device finds while this one is told of an unmap. */
+struct onlooker {
+	struct driver d; /* what is told; first */
+	struct via_access *other;
+	int rc;
+};
+
+static void on_unmap_look(void *cookie, via_iova_t iova, uint64_t len)
+{
+	struct onlooker *o = cookie;
+	uint8_t byte;
+
+	if (o->d.n_pins)
+		o->rc = via_access_rw(o->other, iova, &byte, 1, false);
+	on_unmap(&o->d, iova, len);
+}
+
+static void test_area_that_goes(void **state)
+{
+	static const struct via_access_ops looking = { on_unmap_look };
+	struct fixture *f = *state;
+	struct onlooker o = { .d = { .iova = 0x10000, .len = PAGE, .n_pins = 1 } };
+
+	assert_int_equal(map_at(f, f->ioas, 0x10000, 0, PAGE, RW), 0);
+	assert_int_equal(via_access_new(&looking, &o, &o.d.access), 0);
+	assert_int_equal(via_access_new(NULL, NULL, &o.other), 0);
+	assert_int_equal(via_access_attach(o.d.access, f->ioas), 0);
+	assert_int_equal(via_access_attach(o.other, f->ioas), 0);
+	assert_int_equal(pin(&o.d, 0x10000, PAGE, 0), 0);
+	assert_int_equal(unmap_all(f), 0);
+	assert_int_equal(o.d.calls, 1);
+	assert_int_equal(o.rc, -EINVAL);
+	via_access_free(o.d.access);
+	via_access_free(o.other);
+}
+
 /* In the order in which a kernel finds them. */
 static void test_case_65_refused_pins(void **state)
 {
@@ -552,6 +609,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(test_case_64_arguments),
+		test(test_last_page),
+		test(test_area_that_goes),
 		test(test_case_65_refused_pins),
 		test(test_case_66_alignment),
 		test(test_case_67_copies),

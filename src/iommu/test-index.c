@@ -402,6 +402,42 @@ static void test_order(void **state)
 }
 
 /* The first hole again and again: each is found at once. */
+/* Leaves are joined when less than a quarter of their slots is used, and not before. */
+static void test_trim(void **state)
+{
+	const uint64_t n = 1200;
+	struct via_ioas_area *area;
+	struct via_index index;
+	size_t n_leaves;
+
+	via_index_init(&index);
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(via_index_insert(&index, area_new(i * PAGE, i * PAGE + PAGE - 1)), 0);
+	n_leaves = index.n_leaves;
+	/* Of each leaf some, so that none becomes empty. */
+	for (uint64_t round = 1; round < 12 && index.n_areas > n_leaves * SLOTS / 4; round++) {
+		for (uint64_t i = round; i < n && index.n_areas > n_leaves * SLOTS / 4; i += 12) {
+			area = via_index_lookup(&index, i * PAGE);
+			via_index_remove(&index, area);
+			free(area);
+			via_index_trim(&index);
+			assert_int_equal(index.n_leaves, n_leaves);
+		}
+	}
+	assert_int_equal(index.n_areas, n_leaves * SLOTS / 4);
+	area = via_index_find(&index, 0);
+	via_index_remove(&index, area);
+	free(area);
+	via_index_trim(&index);
+	assert_true(index.n_leaves < n_leaves / 2);
+	check_tree(&index);
+	while ((area = via_index_find(&index, 0))) {
+		via_index_remove(&index, area);
+		free(area);
+	}
+	via_index_deinit(&index);
+}
+
 static void test_fill_holes(void **state)
 {
 	struct via_iova_range hole = { 0 };
@@ -637,6 +673,7 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_fill_holes),
+		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_readers),
 		cmocka_unit_test(test_readers_of_a_cut),
 	};

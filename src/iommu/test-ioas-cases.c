@@ -639,6 +639,17 @@ static void test_cases_66_68_unmap_of_pinned(void **state)
 	assert_int_equal(via_ioas_alignment(ioas), 1);
 }
 
+/* Other pages for an area: by its first byte, and no other. */
+static void test_replace_what_is_not_there(void **state)
+{
+	assert_int_equal(via_ioas_replace(ioas, PAGE, all), -ENOENT);
+	assert_int_equal(map_mem(PAGE, 0, 2 * PAGE, RW), 0);
+	assert_int_equal(via_ioas_replace(ioas, 0, all), -ENOENT);
+	assert_int_equal(via_ioas_replace(ioas, 2 * PAGE, all), -ENOENT);
+	assert_int_equal(via_ioas_replace(ioas, 3 * PAGE, all), -ENOENT);
+	assert_int_equal(unmap(0, 4 * PAGE), 2 * PAGE);
+}
+
 static void test_cut_with_pins(void **state)
 {
 	static const struct via_access_ops ops = { give_up };
@@ -1005,6 +1016,7 @@ int main(void)
 		TEST(test_cases_62_63_change_of_owner),
 		TEST(test_map_under_way),
 		TEST(test_cases_66_68_unmap_of_pinned),
+		TEST(test_replace_what_is_not_there),
 		TEST(test_cut_with_pins),
 		TEST(test_domains_come_and_go),
 		TEST(test_dirty_tracking),

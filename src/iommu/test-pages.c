@@ -5,8 +5,10 @@
 #include "iommu/test-pages.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Pins --------------------------------------------------------------------- */
@@ -411,6 +413,75 @@ static void test_file_needs_no_write_permission(void **state)
 	(void)close(sealed);
 }
 
+/* Another user's file that we may only read, or only write. */
+static void test_file_of_another_user(void **state)
+{
+	struct fixture *f = *state;
+	const bool root = !geteuid();
+	int fd = memfd_of(PAGE), ro, wo;
+	struct via_pages *read_only, *write_only;
+	char name[64], byte = 1;
+
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	ro = open(name, O_RDONLY);
+	wo = open(name, O_WRONLY);
+	assert_true(ro >= 0 && wo >= 0);
+	assert_int_equal(fchmod(fd, 0), 0);
+	assert_int_equal(via_pages_new_file(ro, 0, PAGE, true, &f->owner, &read_only), 0);
+	assert_int_equal(via_pages_new_file(wo, 0, PAGE, false, &f->owner, &write_only), 0);
+	if (root)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(via_pages_pin(read_only, 0, PAGE), 0);
+	assert_int_equal(write_pinned(read_only), -EACCES);
+	assert_int_equal(via_pages_pin(write_only, 0, PAGE), -EFAULT);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	assert_int_equal(byte, 0);
+	via_pages_unpin(read_only, 0, PAGE);
+	via_pages_put(read_only);
+	via_pages_put(write_only);
+	(void)close(fd);
+	(void)close(ro);
+	(void)close(wo);
+}
+
+static int failing;
+
+static int fail_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
+			struct via_backing *ret)
+{
+	return failing;
+}
+
+/* That we have too few descriptors is no fault of the memory's. */
+static void test_no_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	const struct via_mm_ops *ops = f->mm.ops;
+	struct via_mm_ops failing_ops = *ops;
+	struct via_pages *pages = pages_of(f, 0, PAGE);
+
+	failing_ops.backing = fail_backing;
+	f->mm.ops = &failing_ops;
+	failing = -EMFILE;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), -ENOMEM);
+	failing = -ENFILE;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), -ENOMEM);
+	failing = -ENOMEM;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), -ENOMEM);
+	failing = -EACCES;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), -EFAULT);
+	f->mm.ops = ops;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), 0);
+	/* As many pins as can be counted. */
+	pages->spans[0].count = UINT_MAX;
+	assert_int_equal(via_pages_pin(pages, 0, PAGE), -ENOMEM);
+	pages->spans[0].count = 1;
+	via_pages_unpin(pages, 0, PAGE);
+	via_pages_put(pages);
+}
+
 static unsigned int n_lines(const char *path, const char *what)
 {
 	FILE *file = fopen(path, "re");
@@ -705,6 +776,8 @@ int main(void)
 		test(test_case_63_change_process_beyond_limit),
 		test(test_files_are_checked_when_pinned),
 		test(test_file_needs_no_write_permission),
+		test(test_file_of_another_user),
+		test(test_no_descriptors),
 		test(test_large_and_many_files),
 		test(test_copies),
 		test(test_identity),

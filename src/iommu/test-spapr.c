@@ -272,6 +272,27 @@ static void test_default_window_pending(void **state)
 	finish(&f);
 }
 
+/* A second window that would pass the last IOVA, on a machine that places it so high. */
+static void test_window_beyond_the_last_iova(void **state)
+{
+	struct via_spapr_props props = *via_spapr_props_powernv();
+	struct via_vfio_iommu_spapr_tce_remove r = { sizeof(r), 1, 0 };
+	struct fixture f;
+	uint64_t at = 1;
+
+	start(&f, VIA_VFIO_SPAPR_TCE_v2_IOMMU, true);
+	assert_int_equal(via_dma_attach(f.dma, NULL), 0);
+	via_spapr_free(f.spapr);
+	props.tce64_start = 3ull << 62;
+	assert_int_equal(via_spapr_new(&props, VIA_VFIO_SPAPR_TCE_v2_IOMMU, false, true, &f.spapr), 0);
+	assert_int_equal(via_dma_attach(f.dma, via_spapr_ioas(f.spapr)), 0);
+	assert_int_equal(create(&f, 24, 1ull << 63, 5, NULL), -EINVAL);
+	assert_int_equal(create(&f, 24, 1ull << 40, 1, &at), 0);
+	assert_int_equal(at, 3ull << 62);
+	assert_int_equal(via_spapr_remove(f.spapr, f.mm, &r), -EINVAL);
+	finish(&f);
+}
+
 static void test_case_149_over_mapping(void **state)
 {
 	struct fixture f;
@@ -367,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_cuts_keep_count),
 		cmocka_unit_test(test_gap_8_case_148_windows),
 		cmocka_unit_test(test_default_window_pending),
+		cmocka_unit_test(test_window_beyond_the_last_iova),
 		cmocka_unit_test(test_case_149_over_mapping),
 		cmocka_unit_test(test_outside_window),
 		cmocka_unit_test(test_case_150_other_process),

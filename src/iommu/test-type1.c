@@ -418,6 +418,36 @@ static void test_127_128_dirty_arguments(void **state)
 	finish();
 }
 
+static int any_probe(struct via_mm *by, uint64_t addr, uint64_t len, unsigned int prot)
+{
+	return 0;
+}
+
+/* A mapping of 2^31 pages has no bitmap: not to be had with tracking, nor tracking with it. */
+static void test_dirty_limit_of_pages(void **state)
+{
+	struct via_mm_ops ops = prog_ops;
+	const uint64_t most = (uint64_t)INT32_MAX * PAGE, first = (uint64_t)1 << 32;
+
+	ops.probe = any_probe;
+	start(VIA_VFIO_TYPE1v2_IOMMU, 65535, false);
+	mm->ops = &ops;
+	assert_int_equal(dirty(1), 0);
+	assert_int_equal(map(first, most + PAGE), -EINVAL);
+	assert_int_equal(available(), 65535);
+	assert_int_equal(map(first, most), 0);
+	assert_int_equal(dirty(2), 0);
+	assert_int_equal(dirty(1), 0);
+	assert_int_equal(dirty(2), 0);
+	assert_int_equal(unmap(first, most), 0);
+	assert_int_equal(map(first, most + PAGE), 0);
+	assert_int_equal(dirty(1), -EINVAL);
+	assert_int_equal(dirty_get(0, PAGE, PAGE, 8), -EINVAL);
+	assert_int_equal(unmap(first, most + PAGE), 0);
+	assert_int_equal(dirty(1), 0);
+	finish();
+}
+
 static void test_129_132_dirty_words(void **state)
 {
 	start_v2();
@@ -643,6 +673,7 @@ int main(void)
 		cmocka_unit_test(test_120_info),
 		cmocka_unit_test(test_123_container_dies),
 		cmocka_unit_test(test_127_128_dirty_arguments),
+		cmocka_unit_test(test_dirty_limit_of_pages),
 		cmocka_unit_test(test_129_132_dirty_words),
 		cmocka_unit_test(test_133_unmap_with_dirty),
 		cmocka_unit_test(test_dirty_bad_pointer),

@@ -106,6 +106,12 @@ static void test_spapr_v2_container(void **state)
 	assert_int_equal(join(m, second, container), 0);
 	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_TCE_GET_INFO, &info), 0);
 	assert_int_equal(info.ddw.levels, 5);
+	/* Where there is no room for it, it is not given. */
+	memset(&info, 0x55, sizeof(info));
+	info.argsz = sizeof(info) - 1;
+	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_TCE_GET_INFO, &info), 0);
+	assert_int_equal(info.dma32_window_size, 0x80000000);
+	assert_int_equal(info.ddw.levels, 0x55555555);
 	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_ENABLE, NULL), -ENOTTY);
 	assert_int_equal(map_len(m, container, IOVA, PAGE), -EPERM);
 	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_REGISTER_MEMORY, &reg), 0);
@@ -161,7 +167,11 @@ static void test_noiommu_container(void **state)
 	assert_true(device >= 0);
 	/* An IOVA is an address of ours. */
 	assert_int_equal(device_reads(m, device, (uintptr_t)m->memory), SECRET);
+	assert_int_equal(m->probes[0]->error, 0);
+	assert_int_equal(device_reads(m, device, 0x2000), 0);
+	assert_int_equal(m->probes[0]->error, EFAULT);
 	assert_int_equal(device_reads(m, device, 16), 0);
+	assert_int_equal(m->probes[0]->error, EFAULT);
 	teardown((void **)&m);
 }
 

@@ -652,6 +652,14 @@ static void test_gap_6_dirty(void **state)
 	assert_int_equal(get_dirty(b, LOW, 132 * PAGE, words), 0);
 	assert_true(words[0] == 0 && words[1] == MAX && words[2] == 0);
 	assert_int_equal(get_dirty(b, LOW, 131 * PAGE, words), -EINVAL);
+	{
+		struct get get = {{sizeof(get) - 1, VIA_VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+				  {LOW, 132 * PAGE, {PAGE, 24, addr(words)}}};
+
+		assert_int_equal(ioc(b, VIA_VFIO_IOMMU_DIRTY_PAGES, &get), -EINVAL);
+		get.head.argsz++;
+		assert_int_equal(ioc(b, VIA_VFIO_IOMMU_DIRTY_PAGES, &get), 0);
+	}
 	assert_int_equal(get_dirty(b, LOW, 0, words), -EINVAL);
 	via_domain_written(domain_of(b, 0), LOW, 1);
 	assert_int_equal(get_dirty(b, LOW, PAGE, NULL), -EFAULT);
@@ -721,7 +729,10 @@ static void test_gap_7_errnos(void **state)
 	UNMAP(0, LOW, PAGE + 1, -EINVAL, PAGE + 1);
 	UNMAP(0, LOW + 0x10001, 5, -EINVAL, 5);
 	UNMAP(0, 0, MAX, -EINVAL, MAX);
+	UNMAP(ALL, PAGE, 0, -EINVAL, 0);
+	UNMAP(ALL, 0, PAGE, -EINVAL, PAGE);
 	assert_int_equal(get_dirty(b, LOW, PAGE, &bitmap), -EINVAL);
+	UNMAP(ALL, 0, 0, 0, PAGE);
 }
 
 static void test_gap_7_info(void **state)

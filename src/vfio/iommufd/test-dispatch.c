@@ -85,6 +85,24 @@ static void test_case_4_5_sizes(void **state)
 	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_MAP, &m), -EINVAL);
 }
 
+/* No program has memory beyond 2^47, whatever comes before that. */
+static void test_tail_beyond_memory(void **state)
+{
+	const uint32_t size = UINT32_MAX;
+	struct bench *b = *state;
+	uint8_t *page = MAP_FAILED;
+
+	for (uint64_t at = ((uint64_t)1 << 47) - ((uint64_t)3 << 30);
+	     page == MAP_FAILED && at < ((uint64_t)1 << 47) - (1u << 28); at += 1u << 26)
+		page = mmap((void *)(uintptr_t)at, PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_not_equal(page, MAP_FAILED);
+	memcpy(page, &size, sizeof(size));
+	page[sizeof(struct via_iommu_ioas_alloc)] = 1;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_ALLOC, page), -EFAULT);
+	munmap(page, PAGE);
+}
+
 static void test_case_5_long_tail(void **state)
 {
 	const uint32_t size = 3 * PAGE;
@@ -123,6 +141,27 @@ static void test_case_6_7_short(void **state)
 	info.out_capabilities = 0x1234567890;
 	assert_int_equal(ioc(b, VIA_IOMMU_GET_HW_INFO, &info), 0);
 	assert_true(info.out_capabilities == 0x1234567890);
+	/* It has nothing to tell, so no type can be asked for. */
+	info.size = sizeof(info);
+	info.flags = VIA_IOMMU_HW_INFO_FLAG_INPUT_TYPE;
+	info.data_type = 1;
+	info.out_capabilities = 0;
+	assert_int_equal(ioc(b, VIA_IOMMU_GET_HW_INFO, &info), -EOPNOTSUPP);
+	info.data_type = VIA_IOMMU_HW_INFO_TYPE_NONE;
+	assert_int_equal(ioc(b, VIA_IOMMU_GET_HW_INFO, &info), 0);
+}
+
+/* Its interrupts could reach what is not its own. */
+static void test_bind_without_isolation(void **state)
+{
+	struct bench *b = *state;
+	struct via_idev *idev = NULL;
+
+	b->hws[1].hw.isolated_msi = false;
+	assert_int_equal(via_idev_bind(b->iommufd, &b->hws[1].hw, &idev), -EPERM);
+	assert_null(idev);
+	b->hws[1].hw.isolated_msi = true;
+	assert_int_equal(via_idev_bind(b->iommufd, &b->hws[1].hw, &b->hws[1].idev), 0);
 }
 
 static void test_case_8_lowest_id(void **state)
@@ -340,6 +379,8 @@ int main(void)
 		LINUX(test_case_4_5_sizes),
 		LINUX(test_case_5_long_tail),
 		LINUX(test_case_6_7_short),
+		LINUX(test_tail_beyond_memory),
+		LINUX(test_bind_without_isolation),
 		LINUX(test_case_8_lowest_id),
 		LINUX(test_case_9_reply),
 		LINUX(test_case_10_in_use),

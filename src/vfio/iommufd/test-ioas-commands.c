@@ -2,7 +2,22 @@
 /* MAP, MAP_FILE, COPY, UNMAP and the ranges of an IOAS (spec iommu.md 2.6, 11.2). */
 #include "vfio/iommufd/test-iommufd.h"
 
+#include <linux/magic.h>
 #include <stdio.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+
+/* There is no dma-buf of a kernel driver here: while this is set, memfds look like it. */
+static bool foreign;
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	const int ret = (int)syscall(SYS_fstatfs, fd, fs);
+
+	if (!ret && foreign && fs->f_type == TMPFS_MAGIC)
+		fs->f_type = 0x444d4142;
+	return ret;
+}
 
 static void test_case_11_18_chosen_iova(void **state)
 {
@@ -322,6 +337,24 @@ static void test_case_49_51_files(void **state)
 	close(pipes[1]);
 }
 
+/* A dma-buf that is not ours: its size is judged, and its memory cannot be had. */
+static void test_foreign_dmabuf(void **state)
+{
+	struct bench *b = *state;
+	const uint32_t id = ioas_new(b);
+	int fd = memfd_create("test", MFD_CLOEXEC);
+	uint64_t iova = LOW;
+
+	assert_int_equal(ftruncate(fd, 4 * PAGE), 0);
+	foreign = true;
+	assert_int_equal(map_file(b, id, F, fd, PAGE, 3 * PAGE, &iova), -EOPNOTSUPP);
+	assert_int_equal(map_file(b, id, F, fd, PAGE, 3 * PAGE + 1, &iova), -EINVAL);
+	assert_int_equal(map_file(b, id, F, fd, 4 * PAGE, 1, &iova), -EINVAL);
+	foreign = false;
+	assert_int_equal(map_file(b, id, F, fd, PAGE, 3 * PAGE, &iova), 0);
+	close(fd);
+}
+
 /* Quirk 31: what the program could not do itself. */
 static void test_file_rights(void **state)
 {
@@ -365,6 +398,7 @@ int main(void)
 		LINUX(test_case_43_44_ranges),
 		LINUX(test_case_45_48_copy),
 		LINUX(test_case_49_51_files),
+		LINUX(test_foreign_dmabuf),
 		LINUX(test_file_rights),
 		FULL(test_file_rights),
 	};

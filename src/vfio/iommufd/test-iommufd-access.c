@@ -206,6 +206,47 @@ static void test_case_72_dmabuf(void **state)
 	assert_int_equal(dmabuf_revoke(b, b->fd, 1), -EINVAL);
 }
 
+static int foreign_pages(struct via_file *file, uint64_t start, uint64_t len, bool writable,
+			 struct via_pages **ret_pages)
+{
+	return -EINVAL;
+}
+
+static void foreign_release(struct via_file *file)
+{
+	free(file);
+}
+
+/* Files that are no dma-bufs of the mock's. */
+static void test_revoke_of_other_files(void **state)
+{
+	static const struct via_file_ops foreign = {
+		.kind = "foreign", .dma_pages = foreign_pages, .release = foreign_release};
+	struct via_file *file = calloc(1, sizeof(*file));
+	struct bench *b = *state;
+	int plain = open("/dev/null", O_RDWR | O_CLOEXEC), other;
+
+	assert_non_null(file);
+	*file = (struct via_file){.ops = &foreign, .refs = 1};
+	other = test_file_put(&b->tc.caller, file, true);
+	assert_true(plain >= 0 && other >= 0);
+	assert_int_equal(dmabuf_revoke(b, plain, 1), -EINVAL);
+	assert_int_equal(dmabuf_revoke(b, other, 1), -EOPNOTSUPP);
+	close(plain);
+}
+
+/* Pins of memory that is not there. */
+static void test_refs_of_no_memory(void **state)
+{
+	struct bench *b = *state;
+	uint8_t *hole = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(hole, MAP_FAILED);
+	assert_int_equal(check_refs(b, hole, PAGE, 0), 0);
+	munmap(hole, PAGE);
+	assert_int_equal(check_refs(b, hole, PAGE, 0), -EFAULT);
+}
+
 /* Dirty tracking ------------------------------------------------------------ */
 
 static long track(struct bench *b, long id, uint32_t on)
@@ -363,6 +404,8 @@ int main(void)
 		MOCK(test_case_68_70_unmap_takes_pins),
 		MOCK(test_case_71_replace),
 		MOCK(test_case_72_dmabuf),
+		MOCK(test_revoke_of_other_files),
+		MOCK(test_refs_of_no_memory),
 		MOCK(test_case_134_135_136_137_hwpt_dirty),
 		MOCK(test_case_138_139_hwpt_dirty_holes),
 		MOCK_FULL(test_case_138_full),

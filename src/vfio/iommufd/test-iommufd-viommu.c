@@ -58,6 +58,19 @@ static void test_case_80_viommu_busy(void **state)
 	assert_int_equal(destroy(b, v.viommu), 0);
 }
 
+/* A nested HWPT of a vIOMMU for a device that another vendor's IOMMU translates. */
+static void test_viommu_of_another_vendor(void **state)
+{
+	struct bench *b = *state;
+	const struct virtual v = virtual(b);
+	const uint32_t other = ioas_new(b);
+
+	assert_true(attach(b, 0, other) > 0);
+	assert_int_equal(nested(b, b->hws[0].idev->object.id, v.viommu, 0, 0), -EINVAL);
+	assert_int_equal(nested(b, b->hws[0].idev->object.id, v.parent, 0, 0), -EOPNOTSUPP);
+	assert_true(nested(b, v.m.idev, v.viommu, 0, 0) > 0);
+}
+
 static void test_device_cache(void **state)
 {
 	struct bench *b = *state;
@@ -242,6 +255,9 @@ static void test_case_90_hw_queue(void **state)
 			 0);
 	assert_int_equal(hw_queue(b, v.viommu, 0, LOW, 0), -EINVAL);
 	assert_int_equal(hw_queue(b, v.viommu, 0, MAX, 2), -EOVERFLOW);
+	/* The last page that there could be. */
+	assert_int_equal(hw_queue(b, v.viommu, 0, -(uint64_t)PAGE, PAGE), -ENOENT);
+	assert_int_equal(hw_queue(b, v.viommu, 0, -(uint64_t)PAGE, PAGE + 1), -EOVERFLOW);
 	assert_int_equal(hw_queue(b, v.viommu, 0, 0, MAX), -ERANGE);
 	assert_int_equal(hw_queue(b, v.viommu, 0, LOW + 4 * PAGE, PAGE), -ENOENT);
 	assert_int_equal(hw_queue(b, v.viommu, 0, LOW + 3 * PAGE, PAGE), -EPERM);
@@ -287,6 +303,7 @@ int main(void)
 		MOCK(test_case_89_mmap),
 		MOCK(test_case_90_hw_queue),
 		MOCK(test_case_91_hw_queue_apart),
+		MOCK(test_viommu_of_another_vendor),
 		MOCK(test_device_cache),
 	};
 
