@@ -60,7 +60,7 @@ static void nap(void)
 static void park(struct sample **ret_sample, struct via_ioas **ret_ioas, void *memory)
 {
 	struct sample *s = calloc(1, sizeof(*s));
-	const uint16_t command = 6;
+	const uint8_t command[] = {6, 0};
 	const uint32_t word = 1;
 	struct via_error err = {0};
 	struct via_space *space;
@@ -71,7 +71,7 @@ static void park(struct sample **ret_sample, struct via_ioas **ret_ioas, void *m
 	assert_non_null(s);
 	assert_int_equal(via_device_new(&sample_desc, &parked_ops, s, &err, &s->dev), 0);
 	assert_int_equal(via_device_open(s->dev), 0);
-	assert_int_equal(call_write(s->dev, VIA_REGION_CONFIG, 4, &command, 2), 2);
+	assert_int_equal(call_write(s->dev, VIA_REGION_CONFIG, 4, command, 2), 2);
 	assert_int_equal(via_ioas_new(via_iommu_props_intel(), &ioas), 0);
 	via_ioas_set_vaddr_wait(ioas, LONG);
 	assert_int_equal(via_space_new_mm(mm, &space), 0);

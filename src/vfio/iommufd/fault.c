@@ -441,9 +441,9 @@ long via_iommufd_fault_queue_alloc(const struct via_iommufd_call *call, void *ar
 		queue_free(queue);
 		return ret;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	cmd->out_fault_id = queue->object.id;
 	cmd->out_fault_fd = (uint32_t)ret;
 	via_object_finish(&queue->object);
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	return 0;
 }

@@ -316,10 +316,10 @@ static int queue_open(const struct via_iommufd_call *call, struct via_viommu *vi
 		queue_free(queue);
 		return ret;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	cmd->out_veventq_id = queue->object.id;
 	cmd->out_veventq_fd = (uint32_t)ret;
 	via_object_finish(&queue->object);
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	return 0;
 }
 
