@@ -436,9 +436,9 @@ long via_iommufd_fault_queue_alloc(const struct via_iommufd_call *call, void *ar
 	if (!ret)
 		ret = call->caller->ops->file_put(call->caller, &file->file, true);
 	if (ret < 0) {
+		/* A descriptor that was refused may still lead to the file, until its end is seen. */
 		via_file_put(&file->file);
-		via_object_abort(&queue->object);
-		queue_free(queue);
+		via_object_orphan(&queue->object);
 		return ret;
 	}
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */

@@ -54,6 +54,7 @@ struct via_object {
 	uint32_t id;			  /* constant once reserved */
 	unsigned int users;		  /* iommufd->lock: who uses it but the table */
 	bool ready;			  /* iommufd->lock: lookups find it */
+	bool orphan;			  /* iommufd->lock: out of the table, goes with its last user */
 };
 
 /* Give object the lowest free id; lookups do not find it yet. -ENOMEM; -ENOSPC. */
@@ -61,8 +62,10 @@ int via_object_reserve(struct via_iommufd *iommufd, struct via_object *object,
 		       const struct via_object_ops *ops);
 /* Lookups find it from now on. */
 void via_object_finish(struct via_object *object);
-/* The id is free again; the object itself is the caller's to free. */
+/* The id is free again; the object itself is the caller's to free. Nobody else uses it. */
 void via_object_abort(struct via_object *object);
+/* The id is free again; the object is destroyed with its last user, or now. */
+void via_object_orphan(struct via_object *object);
 
 /* With one user more, or NULL: no such id of this kind. */
 struct via_object *via_object_get(struct via_iommufd *iommufd, uint32_t id,

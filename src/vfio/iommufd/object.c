@@ -90,6 +90,7 @@ int via_object_reserve(struct via_iommufd *iommufd, struct via_object *object,
 	object->iommufd = iommufd;
 	object->users = 0;
 	object->ready = false;
+	object->orphan = false;
 	pthread_mutex_lock(&iommufd->lock);
 	ret = reserve(iommufd, object);
 	pthread_mutex_unlock(&iommufd->lock);
@@ -138,11 +139,31 @@ void via_object_put(struct via_object *object)
 {
 	struct via_iommufd *iommufd = object->iommufd;
 
+	bool orphan = false;
+
 	/* Whoever waits for the last user may free the object as soon as he has the lock. */
 	pthread_mutex_lock(&iommufd->lock);
-	if (--object->users == 0)
+	if (--object->users == 0) {
+		orphan = object->orphan;
 		pthread_cond_broadcast(&iommufd->unused);
+	}
 	pthread_mutex_unlock(&iommufd->lock);
+	if (orphan)
+		object->ops->destroy(object);
+}
+
+void via_object_orphan(struct via_object *object)
+{
+	struct via_iommufd *iommufd = object->iommufd;
+	bool unused;
+
+	pthread_mutex_lock(&iommufd->lock);
+	take_out(object);
+	unused = !object->users;
+	object->orphan = !unused;
+	pthread_mutex_unlock(&iommufd->lock);
+	if (unused)
+		object->ops->destroy(object);
 }
 
 int via_object_destroy(struct via_iommufd *iommufd, uint32_t id)

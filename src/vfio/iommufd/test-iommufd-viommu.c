@@ -159,6 +159,55 @@ static void test_case_87_lost_events(void **state)
 	assert_int_equal(destroy(b, queue), 0);
 }
 
+/*
+ * A door whose program refuses a descriptor: the file has been published by then,
+ * and leads to what is behind it until its end is seen.
+ */
+static struct via_file *published;
+
+static int refuse(struct via_caller *caller, struct via_file *file, bool cloexec)
+{
+	published = via_file_get(file);
+	return -EMFILE;
+}
+
+static void test_refused_descriptors(void **state)
+{
+	struct bench *b = *state;
+	const struct virtual v = virtual(b);
+	const struct via_caller_ops *ops = b->tc.caller.ops;
+	struct via_caller_ops refusing = *ops;
+	struct via_iommu_fault_alloc fault = {.size = sizeof(fault)};
+	struct via_iommu_veventq_alloc events = {
+		.size = sizeof(events), .viommu_id = v.viommu, .type = 0xbeefbeef, .veventq_depth = 2};
+	const struct {
+		unsigned long cmd;
+		void *arg;
+		size_t len;
+	} calls[] = {{VIA_IOMMU_FAULT_QUEUE_ALLOC, &fault, 40}, {VIA_IOMMU_VEVENTQ_ALLOC, &events, 64}};
+	uint32_t first = ioas_new(b);
+
+	refusing.file_put = refuse;
+	for (size_t i = 0; i < 2; i++) {
+		b->tc.caller.ops = &refusing;
+		assert_int_equal(ioc(b, calls[i].cmd, calls[i].arg), -EMFILE);
+		b->tc.caller.ops = ops;
+		/* Its id is free at once, its type of the vIOMMU too. */
+		assert_int_equal(ioas_new(b), first + 1);
+		assert_int_equal(destroy(b, first + 1), 0);
+		assert_int_equal(via_file_pread(published, &b->tc.caller, (uintptr_t)b->memory,
+						calls[i].len, 0), 0);
+		assert_true(published->ops->poll_fd(published) >= 0);
+		if (i)
+			assert_int_equal(destroy(b, v.viommu), -EBUSY);
+		via_file_put(published);
+	}
+	assert_int_equal(ioc(b, VIA_IOMMU_VEVENTQ_ALLOC, &events), 0);
+	test_close(&b->tc, (int)events.out_veventq_fd);
+	assert_int_equal(destroy(b, events.out_veventq_id), 0);
+	assert_int_equal(destroy(b, v.viommu), 0);
+}
+
 static void test_case_88_vdevice_tombstone(void **state)
 {
 	struct bench *b = *state;
@@ -299,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		MOCK(test_case_80_viommu_busy),
 		MOCK(test_case_87_lost_events),
+		MOCK(test_refused_descriptors),
 		MOCK(test_case_88_vdevice_tombstone),
 		MOCK(test_case_89_mmap),
 		MOCK(test_case_90_hw_queue),

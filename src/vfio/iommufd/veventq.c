@@ -229,9 +229,10 @@ static void unlink_queue(struct via_veventq *queue)
 	struct via_veventq **link = &queue->viommu->veventqs;
 
 	pthread_mutex_lock(&iommufd->devices_lock);
-	while (*link != queue)
+	while (*link && *link != queue)
 		link = &(*link)->next;
-	*link = queue->next;
+	if (*link)
+		*link = queue->next;
 	pthread_mutex_unlock(&iommufd->devices_lock);
 }
 
@@ -310,10 +311,10 @@ static int queue_open(const struct via_iommufd_call *call, struct via_viommu *vi
 	if (!ret)
 		ret = call->caller->ops->file_put(call->caller, &file->file, true);
 	if (ret < 0) {
-		via_file_put(&file->file);
-		via_object_abort(&queue->object);
+		/* A descriptor that was refused may still lead to the file, until its end is seen. */
 		unlink_queue(queue);
-		queue_free(queue);
+		via_file_put(&file->file);
+		via_object_orphan(&queue->object);
 		return ret;
 	}
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
