@@ -176,6 +176,8 @@ static void leave(struct via_access *access, struct via_ioas *ioas)
 	if (access->ops.unmap)
 		access->ops.unmap(access->cookie, 0, UINT64_MAX);
 	force_unpin(access, ioas);
+	/* A copy that is under way is one of this IOAS: unmap waits for those only while it has accesses. */
+	(void)via_epoch_synchronize();
 	list_remove(via_ioas_accesses(ioas), access);
 	via_ioas_access_leave(ioas, alignment_of(access));
 }
@@ -778,36 +780,47 @@ static void force_unpin(struct via_access *access, struct via_ioas *ioas)
 	via_ioas_unlock(ioas);
 }
 
+/* What record names, with references of one's own. ioas->lock held. NULL: no memory. */
+static struct slice *copy_slices(const struct record *record)
+{
+	struct slice *slices = malloc(record->n * sizeof(*slices));
+
+	for (size_t i = 0; slices && i < record->n; i++) {
+		slices[i] = record->slices[i];
+		(void)via_pages_get(slices[i].pages);
+	}
+	return slices;
+}
+
 int via_access_identities(struct via_access *access, via_iova_t iova, uint64_t len,
 			  struct via_page_identity *identities)
 {
 	struct via_ioas *ioas = ioas_of(access, true);
+	struct slice *slices = NULL;
 	struct record *record = NULL;
 	via_iova_t last;
-	int rc = 0;
+	size_t n = 0;
+	int rc = -ENOENT;
 
 	if (!ioas)
 		return -ENOENT;
 	via_ioas_lock(ioas);
 	if (!range_of(iova, len, &last))
 		record = find_record(access, iova, last);
-	if (record && record->count == UINT_MAX)
-		record = NULL;
-	if (record)
-		record->count++; /* stays while we look */
-	via_ioas_unlock(ioas);
-	for (size_t i = 0; record && !rc && i < record->n; i++) {
-		const struct slice *slice = &record->slices[i];
-
-		for (uint64_t done = 0; !rc && done < slice->len; done += VIA_PAGES_SIZE)
-			rc = via_pages_identity(slice->pages, slice->offset + done, identities++);
-	}
 	if (record) {
-		via_ioas_lock(ioas);
-		release(access, ioas, record, false);
+		slices = copy_slices(record);
+		n = record->n;
+		rc = slices ? 0 : -ENOMEM;
 	}
+	via_ioas_unlock(ioas);
+	for (size_t i = 0; slices && i < n; i++) {
+		for (uint64_t done = 0; !rc && done < slices[i].len; done += VIA_PAGES_SIZE)
+			rc = via_pages_identity(slices[i].pages, slices[i].offset + done, identities++);
+		via_pages_put(slices[i].pages);
+	}
+	free(slices);
 	via_ioas_put(ioas);
-	return record ? rc : -ENOENT;
+	return rc;
 }
 
 /* Copying ---------------------------------------------------------------- */
@@ -822,9 +835,9 @@ static int copy_part(struct via_ioas *ioas, via_iova_t iova, via_iova_t last, vo
 	int rc;
 
 	*ret_done = 0;
-	/* Who unmaps waits for the section. */
-	via_epoch_enter();
+	/* Who unmaps waits for the section. Not the other way round: changers wait for sections with the lock held. */
 	via_ioas_lock(ioas);
+	via_epoch_enter();
 	rc = area_at(ioas, iova, &area);
 	if (!rc)
 		rc = check_rights(area, write);

@@ -44,7 +44,7 @@ int via_access_pin(struct via_access *access, via_iova_t iova, uint64_t len, uns
 /* The range of an earlier pin, with its flags. -ENOENT: there is none, nothing is done. */
 int via_access_unpin(struct via_access *access, via_iova_t iova, uint64_t len, unsigned int flags);
 
-/* The identity of each slot of a pinned range, in order. 0, -ENOENT. */
+/* The identity of each slot of a pinned range, in order. 0, -ENOENT, -ENOMEM. */
 int via_access_identities(struct via_access *access, via_iova_t iova, uint64_t len,
 			  struct via_page_identity *identities);
 

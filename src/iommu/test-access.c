@@ -460,6 +460,61 @@ static void test_many_ranges(void **state)
 	via_access_free(d.access);
 }
 
+struct copier {
+	struct via_access *access;
+	via_iova_t iova;
+	bool stop; /* atomic */
+};
+
+static void *copy_on(void *arg)
+{
+	struct copier *c = arg;
+	uint8_t buf[64];
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED))
+		assert_int_equal(via_access_rw(c->access, c->iova, buf, sizeof(buf), false), 0);
+	return NULL;
+}
+
+/*
+ * Whoever changes the index may wait for sections, with the lock of the IOAS held:
+ * a copy takes that lock, and must not be in a section when it waits for it.
+ */
+static void test_copies_beside_changes(void **state)
+{
+	enum { AREAS = 2000, FROM = 0x10000000, TO = 0x20000000, ROUNDS = 4 };
+	struct fixture *f = *state;
+	struct copier c = { .iova = 0x100000000000 };
+	struct via_ioas *source;
+	pthread_t threads[2];
+	uint64_t bytes;
+
+	/* A copy that does not come to an end ends the test. */
+	(void)alarm(60);
+	assert_int_equal(via_ioas_new_bare(&source), 0);
+	for (uint64_t i = 0; i < AREAS; i++)
+		assert_int_equal(map_at(f, source, FROM + i * PAGE, (i & 1) * 2 * PAGE, PAGE, RW), 0);
+	assert_int_equal(map_at(f, f->ioas, c.iova, 0, PAGE, RW), 0);
+	assert_int_equal(via_access_new(NULL, NULL, &c.access), 0);
+	assert_int_equal(via_access_attach(c.access, f->ioas), 0);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, copy_on, &c), 0);
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		via_iova_t to = TO;
+
+		assert_int_equal(via_ioas_copy(f->ioas, source, FROM, AREAS * PAGE, RW, VIA_IOAS_FIXED,
+					       &to), 0);
+		assert_int_equal(via_ioas_unmap_range(f->ioas, TO, TO + AREAS * PAGE - 1, &bytes), 0);
+	}
+	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	(void)alarm(0);
+	via_access_free(c.access);
+	via_ioas_put(source);
+	assert_int_equal(unmap_all(f), 0);
+}
+
 /* UNMAP does not return while a copy is under way, although nothing is loaded. */
 static bool copying, go_on, unmapped; /* atomic */
 
@@ -622,6 +677,7 @@ int main(void)
 		test(test_access_and_domain),
 		test(test_gap_4_cut_with_pins),
 		test(test_many_ranges),
+		test(test_copies_beside_changes),
 		test(test_unmap_waits_for_copies),
 		test(test_concurrently),
 	};
