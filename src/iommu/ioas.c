@@ -11,8 +11,9 @@ void via_ioas_changed(struct via_ioas *ioas)
 {
 	static uint64_t last; /* atomic */
 
-	__atomic_store_n(&ioas->generation, __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED),
-			 __ATOMIC_RELEASE);
+	/* An exchange: who sees what a later changer has stored sees what this one did before. */
+	(void)__atomic_exchange_n(&ioas->generation, __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED),
+				  __ATOMIC_ACQ_REL);
 }
 
 int via_ioas_new_bare(struct via_ioas **ret_ioas)

@@ -713,10 +713,10 @@ int via_pages_give_owner(struct via_pages *pages, const struct via_ledger_owner 
 
 	payer.enforce = owner->enforce && !forced;
 	pthread_mutex_lock(&pages->lock);
-	assert(!pages->owner.mm);
-	if (owner->mm)
+	/* Of two that take it at once, over areas that share the pages, one has nothing to give. */
+	if (owner->mm && !pages->owner.mm)
 		rc = via_ledger_pin(&payer, pages->n_pinned, &over);
-	if (!rc && owner->mm) {
+	if (!rc && owner->mm && !pages->owner.mm) {
 		pages->owner = *owner;
 		(void)via_mm_get(owner->mm);
 		if (owner->user)
@@ -769,6 +769,7 @@ int via_pages_change_owner(struct via_pages *const *pages, size_t n, struct via_
 	}
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct via_ledger_owner old;
+		uint64_t left;
 
 		pthread_mutex_lock(&pages[i]->lock);
 		old = pages[i]->owner;
@@ -780,9 +781,17 @@ int via_pages_change_owner(struct via_pages *const *pages, size_t n, struct via_
 		pages[i]->owner.user = owner->user ? via_user_ref(owner->user) : NULL;
 		pages[i]->owner.enforce = owner->enforce;
 		via_ledger_unpin(&old, pages[i]->n_pinned);
+		left = slots[old.mode];
+		slots[old.mode] = left > pages[i]->n_pinned ? left - pages[i]->n_pinned : 0;
 		pthread_mutex_unlock(&pages[i]->lock);
 		via_mm_put(old.mm);
 		via_user_put(old.user);
+	}
+	/* What an access has unpinned meanwhile is not the new one's to pay. */
+	for (mode = 0; !rc && mode < 3; mode++) {
+		payer.mode = (enum via_charge_mode)mode;
+		if (slots[mode])
+			via_ledger_unpin(&payer, slots[mode]);
 	}
 	return rc;
 }

@@ -223,7 +223,6 @@ static int pass(struct removal *r)
 {
 	struct via_ioas *ioas = r->ioas;
 	struct via_ioas_area *list = NULL;
-	via_iova_t last = 0;
 	int rc;
 
 	pthread_rwlock_rdlock(&ioas->domains_lock);
@@ -241,13 +240,18 @@ static int pass(struct removal *r)
 		via_check_note(ioas->check, ioas, area->first, area->last, 0);
 	via_ioas_quiesce(ioas, list);
 	for (const struct via_ioas_area *area = list; area; area = area->next) {
-		last = area->last;
 		r->bytes += area->last - area->first + 1;
 		if (r->removed)
 			r->removed(r->cookie, area->owner);
 	}
-	if (list)
-		forget_written(ioas, list->first, last);
+	/* Not what lies between them: there may be maps by now, and writes. */
+	for (const struct via_ioas_area *area = list; area; area = area->next) {
+		const via_iova_t first = area->first;
+
+		while (area->next && area->next->first - 1 == area->last)
+			area = area->next;
+		forget_written(ioas, first, area->last);
+	}
 	via_ioas_take_out(ioas, list);
 	pthread_rwlock_unlock(&ioas->domains_lock);
 	via_ioas_let_go(ioas, list);
