@@ -172,9 +172,9 @@ void via_check_fault(struct via_check *check, struct via_ioas *ioas, const char 
 		.bad = bad,
 	};
 	struct nearest nearest = { .bad = bad, .report = &report };
+	struct via_check_event map, unmap;
+	bool told;
 
-	if (ioas)
-		(void)via_ioas_each_area(ioas, look_at, &nearest);
 	pthread_mutex_lock(&check->lock);
 	if (ioas) {
 		report.map = last_event(check, ioas, bad, true);
@@ -183,11 +183,21 @@ void via_check_fault(struct via_check *check, struct via_ioas *ioas, const char 
 	report.kind = kind_of(why, &report);
 	report.n_events = check->n_events;
 	check->counts[report.kind]++;
-	if (check->reports_left) {
-		check->reports_left--;
-		check->report(check->cookie, &report);
-	}
+	told = check->reports_left;
+	check->reports_left -= told;
+	if (report.map)
+		map = *report.map;
+	if (report.unmap)
+		unmap = *report.unmap;
 	pthread_mutex_unlock(&check->lock);
+	if (!told)
+		return;
+	/* Whoever is told may take his time: programs map and unmap meanwhile. */
+	report.map = report.map ? &map : NULL;
+	report.unmap = report.unmap ? &unmap : NULL;
+	if (ioas)
+		(void)via_ioas_each_area(ioas, look_at, &nearest);
+	check->report(check->cookie, &report);
 }
 
 void via_check_counts(struct via_check *check, uint64_t counts[VIA_CHECK_KINDS])

@@ -3,8 +3,8 @@
  * The DMA checker: what programs have mapped and unmapped of late, with the
  * place in the program that did it, and what to say of an access that was refused.
  *
- * Any thread. The report callback runs with the checker's lock held, on the thread
- * of the device.
+ * Any thread. The report callback runs on the thread of the device, with no lock held;
+ * several may run at once.
  */
 #ifndef VIA_IOMMU_CHECK_H
 #define VIA_IOMMU_CHECK_H

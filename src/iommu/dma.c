@@ -308,12 +308,15 @@ static void tell_check(struct via_dma *dma, enum via_dma_fault why, const struct
 		       uint64_t done, bool write)
 {
 	const struct via_domain *target;
-	struct via_ioas *ioas;
+	struct via_ioas *ioas = NULL;
 
-	pthread_mutex_lock(&dma->attach_lock);
-	target = __atomic_load_n(&dma->target, __ATOMIC_RELAXED);
-	ioas = target ? via_ioas_get(via_domain_ioas(target)) : NULL;
-	pthread_mutex_unlock(&dma->attach_lock);
+	/* In somebody's section no lock may be taken that changers hold: then without what is mapped. */
+	if (!via_epoch_inside()) {
+		via_epoch_enter();
+		target = __atomic_load_n(&dma->target, __ATOMIC_ACQUIRE);
+		ioas = target ? via_ioas_get(via_domain_ioas(target)) : NULL;
+		via_epoch_exit();
+	}
 	via_check_fault(dma->check, ioas, dma->name, why, seg->iova, seg->len, write,
 			seg->iova + done);
 	via_ioas_put(ioas);
