@@ -318,6 +318,8 @@ static int move_to_new(struct move *move, struct via_iommufd_ioas *ioas, uint32_
 		return ret;
 	}
 	hwpt->automatic = true;
+	/* Before a device reaches memory through it: no write may be missed. */
+	via_iommufd_container_hwpt(hwpt, true);
 	if (late)
 		ret = prepare(move, hwpt, 0, ioas->ioas);
 	if (ret < 0)

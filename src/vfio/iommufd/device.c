@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Entries of a group's first array. */
+/* Entries of a group's first array, and the most: a device may have a million PASIDs. */
 #define FIRST_ROOM 4u
+#define ROOM_MAX 4096u
 
 /* Attachments -------------------------------------------------------------- */
 
@@ -58,6 +59,8 @@ struct via_attachment *via_attachment_add(struct via_iommufd_group *group, uint3
 	struct via_attachment *list = group->attachments;
 	size_t at = place_of(group, pasid);
 
+	if (group->n_attachments == ROOM_MAX)
+		return NULL;
 	if (group->n_attachments == group->room) {
 		size_t room = group->room ? 2 * group->room : FIRST_ROOM;
 
@@ -190,8 +193,9 @@ int via_idev_bind(struct via_iommufd *iommufd, struct via_iommu_hw *hw, struct v
 	if (!hw->inside)
 		(void)via_iommufd_get(iommufd);
 	via_object_use(&idev->object);
-	via_object_finish(&idev->object);
+	/* First: whoever finds the object may look there. */
 	*ret_idev = idev;
+	via_object_finish(&idev->object);
 	return 0;
 }
 

@@ -43,7 +43,6 @@ void via_hwpt_publish(struct via_hwpt *hwpt)
 	while (*link)
 		link = &(*link)->next;
 	*link = hwpt;
-	via_iommufd_container_hwpt(hwpt, true);
 	via_object_finish(&hwpt->object);
 }
 
@@ -255,6 +254,7 @@ long via_iommufd_hwpt_alloc(const struct via_iommufd_call *call, void *args)
 	cmd->out_hwpt_id = hwpt->object.id;
 	if (hwpt->ioas) {
 		pthread_mutex_lock(&iommufd->devices_lock);
+		via_iommufd_container_hwpt(hwpt, true);
 		via_hwpt_publish(hwpt);
 		pthread_mutex_unlock(&iommufd->devices_lock);
 	} else {

@@ -7,14 +7,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Entries of ALLOW_IOVAS. */
+/* Entries of ALLOW_IOVAS in one call; and of a context, whose lists may be replaced by as many. */
 #define ALLOWED_MAX 65536u
+#define ALLOWED_ALL (2 * ALLOWED_MAX)
 #define ALLOWED_STEP 256u
 
 static void ioas_destroy(struct via_object *object)
 {
 	struct via_iommufd_ioas *ioas = VIA_CONTAINER_OF(object, struct via_iommufd_ioas, object);
 	uint64_t bytes;
+
+	pthread_mutex_lock(&object->iommufd->lock);
+	object->iommufd->n_allowed -= ioas->n_allowed;
+	pthread_mutex_unlock(&object->iommufd->lock);
 
 	/* Nobody else uses it: no area can be pinned, locked or on its way. */
 	(void)via_ioas_unmap_range(ioas->ioas, 0, UINT64_MAX, &bytes);
@@ -199,22 +204,45 @@ static int fetch_ranges(struct via_caller *caller, uint64_t addr, size_t n,
 	return overlap(ranges, done) ? -EINVAL : ret;
 }
 
+static bool reserve_entries(struct via_iommufd *iommufd, uint32_t n)
+{
+	bool fits;
+
+	pthread_mutex_lock(&iommufd->lock);
+	fits = n <= ALLOWED_ALL - iommufd->n_allowed;
+	iommufd->n_allowed += fits ? n : 0;
+	pthread_mutex_unlock(&iommufd->lock);
+	return fits;
+}
+
+/* The list has been replaced by n entries, or has not. */
+static void settle_entries(struct via_iommufd_ioas *ioas, uint32_t n, bool replaced)
+{
+	struct via_iommufd *iommufd = ioas->object.iommufd;
+
+	pthread_mutex_lock(&iommufd->lock);
+	iommufd->n_allowed -= replaced ? ioas->n_allowed : n;
+	if (replaced)
+		ioas->n_allowed = n;
+	pthread_mutex_unlock(&iommufd->lock);
+}
+
 static long allow_iovas(const struct via_iommufd_call *call, struct via_iommufd_ioas *ioas,
 			const struct via_iommu_ioas_allow_iovas *cmd)
 {
-	const size_t n = cmd->num_iovas;
+	const uint32_t n = cmd->num_iovas;
 	struct via_iova_range *ranges;
-	int ret;
+	int ret = -ENOMEM;
 
-	if (n > ALLOWED_MAX)
+	if (n > ALLOWED_MAX || !reserve_entries(call->iommufd, n))
 		return -ENOMEM;
 	ranges = calloc(n ? n : 1, sizeof(*ranges));
-	if (!ranges)
-		return -ENOMEM;
-	ret = fetch_ranges(call->caller, cmd->allowed_iovas, n, ranges);
+	if (ranges)
+		ret = fetch_ranges(call->caller, cmd->allowed_iovas, n, ranges);
 	if (!ret)
 		ret = via_ioas_allow(ioas->ioas, ranges, n);
 	free(ranges);
+	settle_entries(ioas, n, !ret);
 	return ret;
 }
 

@@ -102,6 +102,7 @@ struct via_iommufd {
 	struct via_object **objects; /* lock, as what follows; by id */
 	uint32_t n_objects;	     /* slots of objects */
 	uint32_t n_live;	     /* ids that are taken */
+	uint32_t n_allowed;	     /* entries of ALLOW_IOVAS, of all IOASes and of calls under way */
 	uint32_t first_free;	     /* no id below is free */
 	bool mm_accounting;	     /* RLIMIT_MODE 1 */
 	bool no_iommu;		     /* a no-IOMMU group has joined as a container */
@@ -166,6 +167,7 @@ struct via_iommufd_ioas {
 	struct via_ioas *ioas;
 	struct via_hwpt *hwpts; /* devices_lock: paging ones, in the order they were made */
 	struct via_compat container;
+	uint32_t n_allowed; /* iommufd->lock: entries of its ALLOW_IOVAS */
 };
 
 /* Its id is reserved: via_object_finish() it. -ENOMEM. */

@@ -38,7 +38,8 @@ int via_iommufd_container_owner(struct via_iommufd *iommufd, struct via_caller *
 {
 	int ret = via_iommufd_owner(iommufd, caller, ret_owner);
 
-	if (!ret && mm_accounting && ret_owner->mode == VIA_CHARGE_USER)
+	/* As type1: who may exceed the limit is charged too, without one. */
+	if (!ret && mm_accounting)
 		ret_owner->mode = VIA_CHARGE_MM;
 	return ret;
 }

@@ -771,6 +771,13 @@ static void test_gap_9_accounting(void **state)
 	assert_int_equal(via_ledger_pinned(b->tc.caller.mm), 3);
 	UNMAP(0, LOW, 3 * PAGE, 0, 3 * PAGE);
 	assert_int_equal(via_ledger_pages(b->tc.caller.mm), 0);
+
+	/* Who may exceed the limit is charged by type1 all the same. */
+	b->tc.caller.caps |= VIA_CAP_IPC_LOCK;
+	assert_int_equal(map_dma(b, RWD, addr(b->memory), LOW, 3 * PAGE), 0);
+	assert_int_equal(via_ledger_pages(b->tc.caller.mm), full ? 3 : 0);
+	assert_int_equal(via_ledger_pinned(b->tc.caller.mm), 3);
+	UNMAP(0, LOW, 3 * PAGE, 0, 3 * PAGE);
 }
 
 int main(void)

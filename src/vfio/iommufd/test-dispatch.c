@@ -340,6 +340,41 @@ static void test_bounded(void **state)
 	assert_int_equal(ioas_new(b), 1);
 }
 
+static long allow_many(struct bench *b, uint32_t ioas, const struct via_iova_range *ranges, uint32_t n)
+{
+	struct via_iommu_ioas_allow_iovas cmd = {
+		.size = sizeof(cmd), .ioas_id = ioas, .num_iovas = n, .allowed_iovas = addr(ranges)};
+
+	return ioc(b, VIA_IOMMU_IOAS_ALLOW_IOVAS, &cmd);
+}
+
+/* Lists of one context, however many IOASes it has; those that go make room. */
+static void test_bounded_allowed(void **state)
+{
+	const uint32_t max = 65536;
+	struct bench *b = *state;
+	struct via_iova_range *ranges = calloc(max + 1, sizeof(*ranges));
+	uint32_t ids[3];
+
+	assert_non_null(ranges);
+	for (uint32_t i = 0; i <= max; i++)
+		ranges[i] = (struct via_iova_range){(uint64_t)i * 16, (uint64_t)i * 16 + 1};
+	for (size_t i = 0; i < 3; i++)
+		ids[i] = ioas_new(b);
+	assert_int_equal(allow_many(b, ids[0], ranges, max + 1), -ENOMEM);
+	assert_int_equal(allow_many(b, ids[0], ranges, max), 0);
+	/* Replaced, not added; what fails does not count. */
+	assert_int_equal(allow_many(b, ids[0], ranges, max), 0);
+	assert_int_equal(allow_many(b, ids[1], NULL, max), -EFAULT);
+	assert_int_equal(allow_many(b, ids[1], ranges, max), 0);
+	assert_int_equal(allow_many(b, ids[2], ranges, 1), -ENOMEM);
+	assert_int_equal(destroy(b, ids[0]), 0);
+	assert_int_equal(allow_many(b, ids[2], ranges, max), 0);
+	assert_int_equal(allow_many(b, ids[2], NULL, 0), 0);
+	assert_int_equal(b->iommufd->n_allowed, max);
+	free(ranges);
+}
+
 static void test_blob(void **state)
 {
 	struct bench *b = *state;
@@ -388,6 +423,7 @@ int main(void)
 		LINUX(test_case_88_tombstone),
 		cmocka_unit_test(test_case_80_close_frees_all),
 		LINUX(test_bounded),
+		LINUX(test_bounded_allowed),
 		LINUX(test_blob),
 		LINUX(test_plain_operations),
 	};
