@@ -14,6 +14,8 @@
 
 /* Mappings that are looked at; what lies behind more of them is memory. */
 #define RUNS_MAX 64u
+/* Areas of them; what has more is refused. */
+#define CHECKS_MAX 256u
 
 struct place {
 	struct via_device *dev; /* borrowed: vfio->lock */
@@ -64,26 +66,11 @@ static bool area_allowed(struct via_mm *mm, enum via_area_kind kind, uint64_t ad
 	return mm->ops->probe(mm, addr, len, prot) == 0;
 }
 
-/* What the program's mapping allows. */
-static bool allowed(struct via_mm *mm, const struct place *place, uint64_t addr, uint64_t len,
-		    bool writable)
-{
-	struct via_region_map map;
-
-	if (via_device_region_map(place->dev, place->region, &map) < 0)
-		return false;
-	for (size_t i = 0; i < map.n_areas; i++) {
-		const struct via_area *area = &map.areas[i];
-		uint64_t from = area->offset, to = from + area->size;
-
-		from = from > place->offset ? from : place->offset;
-		to = to < place->offset + len ? to : place->offset + len;
-		if (from < to && !area_allowed(mm, area->kind, addr + (from - place->offset),
-					       to - from, writable))
-			return false;
-	}
-	return true;
-}
+/* A part of the program's mapping whose rights have to be looked at. */
+struct check {
+	enum via_area_kind kind;
+	uint64_t addr, len;
+};
 
 /* What lies behind a range of pages. */
 struct run {
@@ -96,6 +83,8 @@ struct look {
 	bool all; /* they are all of the range */
 	struct run runs[RUNS_MAX];
 	struct via_mixed_part parts[RUNS_MAX];
+	struct check checks[CHECKS_MAX];
+	size_t n_checks;
 };
 
 static void find_runs(struct via_mm *mm, uint64_t addr, uint64_t len, struct look *look)
@@ -120,21 +109,58 @@ static bool follows(const struct place *place, const struct place *last, uint64_
 	       (!place->dev || place->offset == last->offset + last_len);
 }
 
-static int export_part(struct via_mm *mm, const struct place *place, uint64_t addr, bool writable,
+/* The areas of a part, to be looked at without the lock. */
+static int list_checks(struct look *look, const struct place *place, uint64_t addr, uint64_t len)
+{
+	struct via_region_map map;
+
+	if (via_device_region_map(place->dev, place->region, &map) < 0)
+		return -EFAULT;
+	for (size_t i = 0; i < map.n_areas; i++) {
+		const struct via_area *area = &map.areas[i];
+		uint64_t from = area->offset, to = from + area->size;
+
+		from = from > place->offset ? from : place->offset;
+		to = to < place->offset + len ? to : place->offset + len;
+		if (from >= to)
+			continue;
+		if (look->n_checks == CHECKS_MAX)
+			return -EFAULT;
+		look->checks[look->n_checks++] = (struct check){
+			.kind = area->kind,
+			.addr = addr + (from - place->offset),
+			.len = to - from,
+		};
+	}
+	return 0;
+}
+
+static int export_part(struct look *look, const struct place *place, uint64_t addr,
 		       struct via_mixed_part *part)
 {
 	const struct via_region_range range = {place->offset, part->len};
-	int ret;
+	int ret = list_checks(look, place, addr + part->start, part->len);
 
-	if (!allowed(mm, place, addr + part->start, part->len, writable))
-		return -EFAULT;
+	if (ret < 0)
+		return ret;
 	ret = via_region_export_new(place->dev, place->region, &range, 1, &part->export);
 	return ret && ret != -ENOMEM ? -EFAULT : ret;
 }
 
+/* What the program's mapping allows. May wait for the program. */
+static bool allowed(const struct look *look, struct via_mm *mm, bool writable)
+{
+	for (size_t i = 0; i < look->n_checks; i++) {
+		const struct check *c = &look->checks[i];
+
+		if (!area_allowed(mm, c->kind, c->addr, c->len, writable))
+			return false;
+	}
+	return true;
+}
+
 /* Runs to parts: of one BAR each, with an export of it, or of memory. vfio->lock held. */
-static int find_parts(const struct via_vfio *vfio, struct via_mm *mm, uint64_t addr, bool writable,
-		      struct look *look)
+static int find_parts(const struct via_vfio *vfio, uint64_t addr, struct look *look)
 {
 	struct place places[RUNS_MAX];
 	uint64_t done = 0;
@@ -158,7 +184,7 @@ static int find_parts(const struct via_vfio *vfio, struct via_mm *mm, uint64_t a
 	look->n_parts = n;
 	for (size_t i = 0; !ret && look->n_bars && i < n; i++)
 		if (places[i].dev)
-			ret = export_part(mm, &places[i], addr, writable, &look->parts[i]);
+			ret = export_part(look, &places[i], addr, &look->parts[i]);
 	return ret;
 }
 
@@ -181,11 +207,11 @@ int via_bar_memory(struct via_vfio *vfio, struct via_caller *caller, uint64_t ad
 		return 0;
 	find_runs(mm, addr - start, pages, &look);
 	pthread_mutex_lock(&vfio->lock);
-	ret = find_parts(vfio, mm, addr - start, use->writable, &look);
+	ret = find_parts(vfio, addr - start, &look);
 	pthread_mutex_unlock(&vfio->lock);
 	if (!ret && !look.n_bars)
 		return 0;
-	if (!ret && (!look.all || use->refused))
+	if (!ret && (!look.all || use->refused || !allowed(&look, mm, use->writable)))
 		ret = -EFAULT;
 	if (ret < 0) {
 		drop_parts(&look);

@@ -117,7 +117,8 @@ int via_placed_open(struct via_placed *placed, enum via_way way, struct via_iomm
 		ret = bind(placed, iommufd, compat);
 	if (ret < 0)
 		return ret;
-	ret = via_device_open(placed->dev);
+	/* Its removal may have begun while the lock was given up. */
+	ret = placed->going ? -ENODEV : via_device_open(placed->dev);
 	if (ret < 0) {
 		if (placed->idev && !placed->n_open)
 			unbind(placed);
