@@ -131,7 +131,7 @@ static unsigned int take_answers(FILE *in, answers ret)
 
 static int ask_column(const struct column *c, answers ret)
 {
-	int fds[2], status;
+	int fds[2], status = -1;
 	unsigned int got;
 	FILE *in;
 	pid_t pid;
@@ -159,9 +159,12 @@ static int ask_column(const struct column *c, answers ret)
 		(void)fclose(in);
 	else
 		close(fds[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFEXITED(status) && !WEXITSTATUS(status) && got)
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR) {
+			status = -1;
+			break;
+		}
+	if (status >= 0 && WIFEXITED(status) && !WEXITSTATUS(status) && got)
 		return CLI_OK;
 	cli_error("column %s: the program that asks has ended with status 0x%x after %u answers", c->name,
 		  (unsigned int)status, got);

@@ -335,7 +335,8 @@ void via_huge_share(uint64_t start, uint64_t end, int prot, int flags)
 	uint64_t old;
 	long fd;
 
-	if (!(flags & MAP_ANONYMOUS) || (flags & MAP_TYPE) != MAP_SHARED || !via_client_present() ||
+	if (!(flags & MAP_ANONYMOUS) || (flags & MAP_HUGETLB) || (flags & MAP_TYPE) != MAP_SHARED ||
+	    !via_client_present() ||
 	    !cannot_open(start, end) || !affordable(end - start))
 		return;
 	fd = via_sys(SYS_memfd_create, "viaduct-shared", MFD_CLOEXEC);

@@ -8,6 +8,7 @@
 #include "preload/real.h"
 #include "preload/share.h"
 #include "preload/signals.h"
+#include "preload/trace.h"
 
 #include <pthread.h>
 
@@ -27,5 +28,6 @@ __attribute__((constructor)) static void init(void)
 	if (!via_client_present())
 		return;
 	via_exec_init();
+	via_trace_init();
 	pthread_atfork(NULL, NULL, after_fork);
 }

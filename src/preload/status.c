@@ -125,16 +125,19 @@ int via_open_status(int dir, const char *text, int flags)
 	if ((flags & O_ACCMODE) != O_RDONLY || flags & (O_DIRECTORY | O_PATH) || !text ||
 	    !named_status(text) || !via_client_present())
 		return -ENOENT;
-	fd = (int)via_sys(SYS_openat, dir, text, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	/* Opening a file of another kind may do something: a FIFO's writer goes on. */
+	fd = (int)via_sys(SYS_openat, dir, text, O_PATH | O_CLOEXEC, 0);
 	if (fd < 0)
 		return -ENOENT;
 	if (via_path_of(fd, path))
 		pid = process_of(path);
+	via_sys(SYS_close, fd);
 	call.request.arg[0] = (uint64_t)pid;
-	if (!pid || via_call(&call) < 0 || (!call.reply.value[0] && !call.reply.value[1])) {
-		via_sys(SYS_close, fd);
+	if (!pid || via_call(&call) < 0 || (!call.reply.value[0] && !call.reply.value[1]))
 		return -ENOENT;
-	}
+	fd = (int)via_sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return -ENOENT;
 	ret = make_copy(fd, call.reply.value[0], call.reply.value[1], flags);
 	via_sys(SYS_close, fd);
 	if (ret >= 0)

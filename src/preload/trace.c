@@ -54,3 +54,11 @@ unsigned int via_trace(unsigned long command, uint64_t frames[VIA_DOOR_FRAMES])
 		frames[i - OURS] = (uint64_t)(uintptr_t)at[i];
 	return n > OURS ? (unsigned int)(n - OURS) : 0;
 }
+
+void via_trace_init(void)
+{
+	void *at[1];
+
+	if (wanted())
+		(void)backtrace(at, 1);
+}

@@ -11,4 +11,10 @@
  */
 unsigned int via_trace(unsigned long command, uint64_t frames[VIA_DOOR_FRAMES]);
 
+/*
+ * At the start: the first look at a stack loads a library, which must not happen in a
+ * signal handler or in a child of many threads.
+ */
+void via_trace_init(void);
+
 #endif
