@@ -234,7 +234,8 @@ static void step(const struct door *door, struct believed *b)
 
 	switch (below(32)) {
 	case 0:
-		unmap(door, rarely(3) ? 6 : 2, rarely(4) ? iova : 0, 0);
+		iova = rarely(4) ? iova : 0;
+		unmap(door, rarely(3) ? 6 : 2, iova, 0);
 		break;
 	case 1:
 		info(door);

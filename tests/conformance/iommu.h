@@ -98,7 +98,13 @@ enum {
 /* The words from offset 16 on; the rest is 0. */
 long test_cmd(const struct door *door, unsigned int op, uint32_t id, unsigned int n,
 	      const uint32_t *words);
-#define TEST(door, op, id, ...) test_cmd(door, TEST_##op, id, WORDS(__VA_ARGS__))
+/* The words are evaluated before id: recorded random sequences are in that order. */
+#define TEST(door, op, id, ...)                                                            \
+	({                                                                                 \
+		const uint32_t words_[] = {__VA_ARGS__};                                   \
+                                                                                           \
+		test_cmd(door, TEST_##op, id, sizeof(words_) / sizeof(words_[0]), words_); \
+	})
 long test_access(const struct door *door, uint32_t ioas, uint32_t flags, int new_fd);
 
 void iommufd_open(const struct door *door);
