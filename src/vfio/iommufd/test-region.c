@@ -133,7 +133,7 @@ static void test_case_52_dma_buf(void **state)
 static void test_case_53_restore(void **state)
 {
 	struct peers *p = *state;
-	const bool full = via_profile_full(p->m->vfio, VIA_DIFFERS_DMA_BUF_RESTORE);
+	const bool full = p->m->vfio->config.profile == VIA_PROFILE_FULL;
 	int fd = dma_buf_of(p, 1);
 
 	assert_int_equal(map_buf(p, fd, IOVA, PAGE), 0);
@@ -184,7 +184,7 @@ static long map_bar(struct peers *p, const void *at, uint64_t iova, uint64_t len
 static void test_gap_3_bar_memory(void **state)
 {
 	struct peers *p = *state;
-	const bool full = via_profile_full(p->m->vfio, VIA_DIFFERS_BAR_MEMORY);
+	const bool full = p->m->vfio->config.profile == VIA_PROFILE_FULL;
 	uint8_t *bar = bar_at(p, BAR_MEMORY, 2 * PAGE, PROT_READ | PROT_WRITE);
 	uint8_t *registers = bar_at(p, 0, PAGE, PROT_READ | PROT_WRITE);
 	uint8_t *read_only = bar_at(p, BAR_MEMORY, PAGE, PROT_READ);
@@ -218,7 +218,7 @@ static void test_gap_3_bar_memory(void **state)
 static void test_gap_3_mixed(void **state)
 {
 	struct peers *p = *state;
-	const bool full = via_profile_full(p->m->vfio, VIA_DIFFERS_BAR_MEMORY);
+	const bool full = p->m->vfio->config.profile == VIA_PROFILE_FULL;
 	uint8_t *bar = bar_at(p, BAR_MEMORY, PAGE, PROT_READ | PROT_WRITE);
 	uint8_t *two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			    0);
@@ -262,14 +262,14 @@ static void test_gap_3_dma_buf_of_registers(void **state)
 	assert_false(reaches(p->m, p->other, IOVA + 16));
 	command(p, 6);
 	assert_int_equal(reaches(p->m, p->other, IOVA + 16),
-			 via_profile_full(p->m->vfio, VIA_DIFFERS_DMA_BUF_RESTORE));
+			 (p->m->vfio->config.profile == VIA_PROFILE_FULL));
 	shut(p->m, fd);
 }
 
 static void test_hardware_tracks(void **state)
 {
 	struct peers *p = *state;
-	const bool full = via_profile_full(p->m->vfio, VIA_DIFFERS_HARDWARE);
+	const bool full = p->m->vfio->config.profile == VIA_PROFILE_FULL;
 	struct via_iommu_hwpt_alloc alloc = {
 		.size = sizeof(alloc),
 		.flags = VIA_IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
