@@ -23,7 +23,7 @@ _viaduct() {
 		--profile) mapfile -t COMPREPLY < <(compgen -W 'full linux' -- "$cur") ;;
 		--recording) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		--device) mapfile -t COMPREPLY < <(compgen -W "$(viaduct list 2>/dev/null | sed -n 's/^\([^ ]*\) - .*/\1/p')" -- "$cur") ;;
-		*) mapfile -t COMPREPLY < <(compgen -W '--device --recording --registers --check --changes --diff --json --profile --help' -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -W '--device --host --sysfs --recording --registers --check --changes --diff --json --profile --help' -- "$cur") ;;
 		esac
 		;;
 	list | compat) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;

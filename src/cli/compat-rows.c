@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a container that is an iommufd answers differently from a type1 container on
+ * Where a container that is an iommufd may answer differently from a type1 container on
  * Linux 7.2, one by one.
  */
 #include "cli/compat.h"

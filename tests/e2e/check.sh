@@ -38,3 +38,5 @@ wrong "no status" "from 1 to 255" --check=dma --check-exit=x
 wrong "a status that is none" "from 1 to 255" --check=dma --check-exit=256
 wrong "a status without a check" "is for --check dma" --check-exit=3
 wrong "not in the program itself" "leave out --in-process" --check=dma --in-process
+
+if settled >"$WORKDIR/left"; then ok "nothing is left behind"; else not_ok "left behind" "$WORKDIR/left"; fi

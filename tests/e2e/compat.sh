@@ -29,8 +29,12 @@ for column in type1 compat native full; do
 		fi
 	done < <(grep -v '^#' "$want")
 done
-[ "$(grep -c . "$WORKDIR/full")" = "$(grep -vc '^#' "$HERE/compat/full.expected")" ] && ok "no question without an expected answer" ||
-	not_ok "no question without an expected answer" "$WORKDIR/full"
+for column in type1 compat native full; do
+	want=$HERE/compat/$column.kernel
+	[ -e "$want" ] || want=$HERE/compat/full.expected
+	[ "$(grep -c . "$WORKDIR/$column")" = "$(grep -vc '^#' "$want")" ] && ok "$column: no question without an expected answer" ||
+		not_ok "$column: no question without an expected answer" "$WORKDIR/$column"
+done
 
 "$VIADUCT" compat >"$WORKDIR/out" 2>/dev/null
 { grep -q '^gap-1: hole punching' "$WORKDIR/out" && grep -q '^    full    0, 0, 0x1000 bytes gone, hole can be mapped$' "$WORKDIR/out"; } &&
@@ -40,3 +44,6 @@ done
 "$VIADUCT" compat nonsense >"$WORKDIR/out" 2>&1
 [ $? = 2 ] && ok "there are no arguments" || not_ok "there are no arguments" "$WORKDIR/out"
 "$VIADUCT" compat --help >"$WORKDIR/out" 2>&1 && grep -q '^Usage: viaduct compat' "$WORKDIR/out" && ok "help" || not_ok "help" "$WORKDIR/out"
+
+sanitizers
+if settled >"$WORKDIR/left"; then ok "nothing is left behind"; else not_ok "left behind" "$WORKDIR/left"; fi

@@ -29,3 +29,6 @@ as_nobody=()
 grep -q '^group: EPERM' "$WORKDIR/out" && ok "none, profile linux: not for everybody" || not_ok "none, profile linux: not for everybody" "$WORKDIR/out"
 "${run[@]}" --iommu nonsense -- true >"$WORKDIR/out" 2>&1
 [ $? = 2 ] && grep -q "must be intel, spapr or none" "$WORKDIR/out" && ok "no such IOMMU" || not_ok "no such IOMMU" "$WORKDIR/out"
+
+sanitizers
+if settled >"$WORKDIR/left"; then ok "nothing is left behind"; else not_ok "left behind" "$WORKDIR/left"; fi
