@@ -23,7 +23,6 @@ struct object {
 static struct via_slab slab = VIA_SLAB(struct object);
 
 /* Under a sanitizer objects are the allocator's, and there are no chunks. */
-/* A sanitizer's allocator is asked for each object instead. */
 static bool has_chunks(void)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
