@@ -85,6 +85,8 @@ static void test_spapr_container(void **state)
 	assert_int_equal(device_reads(m, device, IOVA), 0);
 	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_DISABLE, NULL), 0);
 	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_REGISTER_MEMORY, NULL), -ENOTTY);
+	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_TCE_CREATE, NULL), -ENOTTY);
+	assert_int_equal(ioc(m, container, VIA_VFIO_IOMMU_SPAPR_TCE_REMOVE, NULL), -ENOTTY);
 	assert_int_equal(ioc(m, container, VIA_VFIO_EEH_PE_OP, NULL), -ENODEV);
 	assert_int_equal(ioc(m, container, 0x3bff, NULL), -ENOTTY);
 	teardown((void **)&m);
