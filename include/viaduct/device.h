@@ -129,8 +129,9 @@ struct via_migration_ops {
  *
  * @offset is from the start of the BAR. @size is 1, 2, 4 or 8 within the
  * BAR's width rules. A function of class 0x0300 (VGA) also hears of accesses
- * to legacy VGA memory and ports, as BAR VIA_DEVICE_VGA and by their address. Doorbell and memory areas are not passed to read/write:
- * they are bytes in shared memory, see via_device_region_memory().
+ * to legacy VGA memory and ports, as BAR VIA_DEVICE_VGA and by their address.
+ * Doorbell and memory areas are not passed to read/write: they are bytes in
+ * shared memory, see via_device_region_memory().
  */
 struct via_device_ops {
 	/** @read: a register read by the CPU side */
@@ -195,9 +196,20 @@ struct via_device_ops {
  */
 VIA_PUBLIC int via_device_new(const struct via_device_desc *desc, const struct via_device_ops *ops,
 			      void *model, struct via_error *err, struct via_device **ret_device);
+/**
+ * via_device_free() - end a function that nothing has open; NULL is allowed
+ *
+ * Its thread is stopped first; then @ops->free puts the last leases. Waits for callbacks
+ * that run, so not in one.
+ */
 VIA_PUBLIC void via_device_free(struct via_device *dev);
 
-/** via_device_dma() - the handle for via_dma_*(); lives as long as the device */
+/**
+ * via_device_dma() - the handle for via_dma_*(); lives as long as the device
+ *
+ * For accesses, leases and counters. via_dma_attach(), enable and free are the library's
+ * for it, unless the device is used without a program.
+ */
 VIA_PUBLIC struct via_dma *via_device_dma(struct via_device *dev);
 
 /**
@@ -237,12 +249,21 @@ VIA_PUBLIC void via_device_kick(struct via_device *dev, uint64_t events);
 /**
  * via_device_watch() - have @ops->work see @events when @fd becomes readable
  * @fd: e.g. an io_uring or eventfd descriptor; the model reads it; not closed by the library
- * Return: 0 or negative errno. Unwatched when the device is freed or by events 0.
+ * @events: for @ops->work; another call for the same @fd changes them; 0: watch it no more
+ *
+ * Any thread. Unwatched when the device is freed; before @fd is closed.
+ * Return: 0; -ENOMEM; an errno of epoll_ctl(2), as -EPERM for a regular file, -EBADF.
  */
 VIA_PUBLIC int via_device_watch(struct via_device *dev, int fd, uint64_t events);
 
-/** via_device_lock(), via_device_unlock() - the per-device lock, for a model's own threads */
+/**
+ * via_device_lock() - the per-device lock, for a model's own threads
+ *
+ * Held around each callback that does not say otherwise, unless the model sets
+ * VIA_DEVICE_CONCURRENT; so not taken in such a one. Not recursive.
+ */
 VIA_PUBLIC void via_device_lock(struct via_device *dev);
+/** via_device_unlock() - give it back, on the thread that has it */
 VIA_PUBLIC void via_device_unlock(struct via_device *dev);
 
 #ifdef __cplusplus

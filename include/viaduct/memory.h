@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* Access rights, for mappings, stores and leases. */
-#define VIA_PROT_READ (1u << 0)  /* the device may read the memory */
+#define VIA_PROT_READ (1u << 0)	 /* the device may read the memory */
 #define VIA_PROT_WRITE (1u << 1) /* the device may write the memory */
 
 struct via_space;
@@ -122,7 +122,9 @@ struct via_mm {
 	uint64_t pinned_pages;
 };
 
+/** via_mm_get() - one more reference; returns @mm, which must not be NULL. Any thread */
 VIA_PUBLIC struct via_mm *via_mm_get(struct via_mm *mm);
+/** via_mm_put() - give one back; the last one calls @ops->free. NULL is allowed. Any thread */
 VIA_PUBLIC void via_mm_put(struct via_mm *mm);
 /** via_mm_self() - the library's own address space; a new reference, never NULL */
 VIA_PUBLIC struct via_mm *via_mm_self(void);
@@ -139,16 +141,20 @@ VIA_PUBLIC int via_space_new_mm(struct via_mm *mm, struct via_space **ret_space)
 /**
  * via_space_new_fd() - a space whose addresses are offsets in a file
  * @fd: memfd, hugetlb or regular file; duplicated
- * @prot: rights that the space may ever give (VIA_PROT_*)
- * @ret_space: owned by the caller
+ * @prot: rights that the space may ever give: VIA_PROT_READ, VIA_PROT_WRITE or both
+ * @ret_space: owned by the caller, released by via_space_put()
  *
  * A file that shrinks later makes the lost pages -EFAULT, never a signal.
- * Return: 0, -EBADF, -EACCES when the descriptor's mode does not allow @prot,
- * -EINVAL for something that cannot be mapped, -ENOMEM.
+ * Return: 0, -EBADF, -EACCES when the descriptor's mode does not allow @prot (it must
+ * allow to read, whatever @prot is), -EINVAL for something that is no regular file and
+ * for a bad @prot, -EMFILE, -ENOMEM.
  */
 VIA_PUBLIC int via_space_new_fd(int fd, unsigned int prot, struct via_space **ret_space);
 
+/** via_space_get() - one more reference; returns @space, which must not be NULL. Any thread */
 VIA_PUBLIC struct via_space *via_space_get(struct via_space *space);
+/** via_space_put() - give one back; NULL is allowed. Stores and mappings have their own. Any thread
+ */
 VIA_PUBLIC void via_space_put(struct via_space *space);
 
 /**
@@ -161,12 +167,18 @@ VIA_PUBLIC void via_space_put(struct via_space *space);
  *
  * Probes every page. Shared backing (memfd, hugetlb, file) is mapped by the
  * library too, so that it survives the program's munmap; private memory of
- * another process is reached by copies.
- * Return: 0, -EFAULT, -EOVERFLOW, -EINVAL (len 0), -ENOMEM.
+ * another process is reached by copies. Any thread, outside of callbacks.
+ * Return: 0; -EINVAL @len or @prot is 0, or @prot has other bits; -EOVERFLOW the end
+ * does not fit in 64 bits; -EFAULT some of it is not there, does not allow @prot, lies
+ * behind the end of the file, or @prot exceeds the space's; -ESRCH the program is gone;
+ * -EPERM the file is sealed against writes; -ENFILE the space has 8192 mappings of parts
+ * of files; -EMFILE, -ENOMEM.
  */
 VIA_PUBLIC int via_store_new(struct via_space *space, uint64_t addr, uint64_t len,
 			     unsigned int prot, struct via_store **ret_store);
+/** via_store_get() - one more reference; returns @store, which must not be NULL. Any thread */
 VIA_PUBLIC struct via_store *via_store_get(struct via_store *store);
+/** via_store_put() - give one back; NULL is allowed. Each lease has its own. Any thread */
 VIA_PUBLIC void via_store_put(struct via_store *store);
 
 /** struct via_store_run - a piece of a store: byte offset from its start, and length */
@@ -178,14 +190,18 @@ struct via_store_run {
 
 /**
  * via_store_readv() - copy from stores into buffers, in order
- * @runs: pieces to read; checked against each store's length (-ERANGE)
- * @bufs: destination; total length must equal the runs' (-EINVAL)
+ * @runs: pieces to read
+ * @bufs: destination; their total length is that of the runs
  *
  * Never faults: a page that is gone is -EFAULT and the buffers' content is
- * then unspecified. Any thread. Return: 0 or negative errno.
+ * then unspecified. Any thread, also in callbacks.
+ * Return: 0; -ERANGE a run goes beyond its store; -EACCES a store was not made for this
+ * direction; -EINVAL the lengths differ or overflow: nothing is copied in these three;
+ * -EFAULT; -ESRCH the program is gone.
  */
 VIA_PUBLIC int via_store_readv(const struct via_store_run *runs, size_t n_runs,
 			       const struct iovec *bufs, size_t n_bufs);
+/** via_store_writev() - the other direction; what is refused half way is written in part */
 VIA_PUBLIC int via_store_writev(const struct via_store_run *runs, size_t n_runs,
 				const struct iovec *bufs, size_t n_bufs);
 
@@ -209,13 +225,23 @@ struct via_lease {
 /**
  * via_store_lease() - borrow a pointer to bytes of a store
  * @offset: first byte, @len bytes wanted (> 0)
- * @ret_lease: filled on success
+ * @prot: VIA_PROT_*, what is done through the pointer
+ * @ret_lease: filled on success; the caller's, via_lease_put(). It has a reference to
+ *	@store. It may be shorter than @len: lease the rest by another call
  *
- * Return: 0; -EOPNOTSUPP when the memory can only be copied (private memory of
- * another process); -ERANGE; -EFAULT; -EACCES when @prot exceeds the store's.
+ * Any thread, also in callbacks; does not block.
+ * Return: 0; -ERANGE @len is 0 or the bytes go beyond the store; -EACCES when @prot
+ * exceeds the store's; -EOPNOTSUPP when the memory can only be copied (private memory of
+ * another process). The page may be gone: that is not found out.
  */
 VIA_PUBLIC int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len,
 			       unsigned int prot, struct via_lease *ret_lease);
+/**
+ * via_lease_put() - @lease->ptr is not used any more
+ *
+ * Any thread, also another one than borrowed it, and in callbacks; wakes who waits for it.
+ * *@lease is all zeros afterwards, and to put such a one does nothing. No copy of it is put.
+ */
 VIA_PUBLIC void via_lease_put(struct via_lease *lease);
 
 #ifdef __cplusplus

@@ -133,8 +133,9 @@ static void test_guard_passes_on(void **state)
 static void test_fd_space_errors(void **state)
 {
 	struct via_space *space;
-	int fd = memfd(4 * PAGE), ro, pipes[2];
+	int fd = memfd(4 * PAGE), ro, wo, pipes[2];
 	struct via_store *store;
+	struct via_lease lease;
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -144,13 +145,22 @@ static void test_fd_space_errors(void **state)
 	assert_int_equal(via_space_new_fd(-1, RW, &space), -EBADF);
 	assert_int_equal(via_space_new_fd(pipes[0], VIA_PROT_READ, &space), -EINVAL);
 	assert_int_equal(via_space_new_fd(ro, RW, &space), -EACCES);
+	assert_int_equal(via_space_new_fd(fd, 0, &space), -EINVAL);
+	assert_int_equal(via_space_new_fd(fd, RW | 4, &space), -EINVAL);
+	wo = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(via_space_new_fd(wo, VIA_PROT_WRITE, &space), -EACCES);
+	(void)close(wo);
 	assert_int_equal(via_space_new_fd(ro, VIA_PROT_READ, &space), 0);
 	assert_int_equal(via_store_new(space, 0, PAGE, RW, &store), -EFAULT);
 	assert_int_equal(via_store_new(space, 0, PAGE, VIA_PROT_READ, &store), 0);
 	assert_int_equal(write_at(store, 0, "x", 1), -EACCES);
+	assert_int_equal(via_store_lease(store, 0, 1, VIA_PROT_WRITE, &lease), -EACCES);
+	assert_int_equal(via_store_lease(store, 0, 0, VIA_PROT_READ, &lease), -ERANGE);
 	via_store_put(store);
 	via_space_put(space);
 	assert_int_equal(via_space_new_fd(fd, RW, &space), 0);
+	assert_int_equal(via_store_new(space, 0, PAGE, 0, &store), -EINVAL);
+	assert_int_equal(via_store_new(space, 0, PAGE, RW | 4, &store), -EINVAL);
 	assert_int_equal(via_store_new(space, 0, 0, RW, &store), -EINVAL);
 	assert_int_equal(via_store_new(space, 3 * PAGE, 2 * PAGE, RW, &store), -EFAULT);
 	assert_int_equal(via_store_new(space, UINT64_MAX - PAGE, 2 * PAGE, RW, &store), -EOVERFLOW);
@@ -161,6 +171,22 @@ static void test_fd_space_errors(void **state)
 	(void)close(ro);
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
+}
+
+static void test_sealed_file(void **state)
+{
+	int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct via_space *space;
+	struct via_store *store;
+
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	assert_int_equal(via_space_new_fd(fd, RW, &space), 0);
+	assert_int_equal(via_store_new(space, 0, PAGE, RW, &store), -EPERM);
+	assert_int_equal(via_store_new(space, 0, PAGE, VIA_PROT_READ, &store), 0);
+	via_store_put(store);
+	via_space_put(space);
+	(void)close(fd);
 }
 
 static void test_truncated_file(void **state)
@@ -490,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_guard_passes_on),
 		cmocka_unit_test(test_fd_space_errors),
+		cmocka_unit_test(test_sealed_file),
 		cmocka_unit_test(test_truncated_file),
 		cmocka_unit_test(test_windows_are_shared),
 		cmocka_unit_test(test_hugetlb),
