@@ -28,6 +28,11 @@ static void *test_slab_alloc(struct via_slab *slab)
 #define malloc test_malloc
 #define via_slab_alloc test_slab_alloc
 #include "iommu/index.c"
+#include "iommu/index_holes.c"
+#include "iommu/index_lookup.c"
+#include "iommu/index_split.c"
+#include "iommu/index_tree.c"
+#include "iommu/index_trim.c"
 #undef malloc
 #undef via_slab_alloc
 
@@ -66,42 +71,42 @@ static struct via_ioas_area *area_new(via_iova_t first, via_iova_t last)
 }
 
 /* What must hold of a subtree that is responsible for (after, end], but for what is empty. Its exact span. */
-static struct span check_below(const struct via_index *index, void *at, unsigned int level,
+static struct via_index_span check_below(const struct via_index *index, void *at, unsigned int level,
 			       size_t *n_areas, size_t *n_leaves)
 {
-	struct span span = empty_span;
-	struct node *node = at;
+	struct via_index_span span = VIA_INDEX_EMPTY_SPAN;
+	struct via_index_node *node = at;
 
 	if (!level) {
-		struct via_ioas_area *areas[SLOTS];
-		struct leaf *leaf = at;
-		size_t n = leaf_sort(leaf, areas);
+		struct via_ioas_area *areas[VIA_INDEX_SLOTS];
+		struct via_index_leaf *leaf = at;
+		size_t n = via_index_leaf_sort(leaf, areas);
 
-		for (size_t i = 0; i < SLOTS; i++) {
+		for (size_t i = 0; i < VIA_INDEX_SLOTS; i++) {
 			assert_true(!leaf->areas[i] || i < leaf->n_used);
-			assert_int_equal(leaf->first[i], leaf->areas[i] ? area_at(leaf, i)->first : UINT64_MAX);
-			assert_int_equal(leaf->last[i], leaf->areas[i] ? area_at(leaf, i)->last : 0);
+			assert_int_equal(leaf->first[i], leaf->areas[i] ? via_index_area_at(leaf, i)->first : UINT64_MAX);
+			assert_int_equal(leaf->last[i], leaf->areas[i] ? via_index_area_at(leaf, i)->last : 0);
 		}
 		*n_areas += n;
 		(*n_leaves)++;
-		return areas_span(areas, n);
+		return via_index_areas_span(areas, n);
 	}
-	assert_in_range(node->n, 1, CHILDREN);
+	assert_in_range(node->n, 1, VIA_INDEX_CHILDREN);
 	for (size_t i = 0; i < node->n; i++) {
-		struct span below = check_below(index, node->children[i], level - 1, n_areas, n_leaves);
+		struct via_index_span below = check_below(index, node->children[i], level - 1, n_areas, n_leaves);
 
 		assert_int_equal(below.lo, node->spans[i].lo);
 		assert_int_equal(below.hi, node->spans[i].hi);
 		assert_true(below.gap <= node->spans[i].gap);
-		if (!is_empty(&below)) {
+		if (!via_index_span_empty(&below)) {
 			assert_true(i == node->n - 1 || below.hi <= node->bounds[i]);
 			assert_true(!i || below.lo > node->bounds[i - 1]);
 		}
 		span_append(&span, &below);
 	}
-	for (size_t i = node->n - 1; i < CHILDREN - 1; i++)
+	for (size_t i = node->n - 1; i < VIA_INDEX_CHILDREN - 1; i++)
 		assert_int_equal(node->bounds[i], UINT64_MAX);
-	for (size_t i = 1; i < CHILDREN - 1; i++)
+	for (size_t i = 1; i < VIA_INDEX_CHILDREN - 1; i++)
 		assert_true(node->bounds[i - 1] <= node->bounds[i]);
 	return span;
 }
@@ -111,7 +116,7 @@ static void check_tree(const struct via_index *index)
 	size_t n_areas = 0, n_leaves = 0;
 
 	if (index->root)
-		(void)check_below(index, node_of(index->root), height_of(index->root), &n_areas,
+		(void)check_below(index, via_index_node_of(index->root), via_index_height_of(index->root), &n_areas,
 				  &n_leaves);
 	assert_int_equal(n_areas, index->n_areas);
 	assert_int_equal(n_leaves, index->n_leaves);
@@ -415,8 +420,8 @@ static void test_trim(void **state)
 		assert_int_equal(via_index_insert(&index, area_new(i * PAGE, i * PAGE + PAGE - 1)), 0);
 	n_leaves = index.n_leaves;
 	/* Of each leaf some, so that none becomes empty. */
-	for (uint64_t round = 1; round < 12 && index.n_areas > n_leaves * SLOTS / 4; round++) {
-		for (uint64_t i = round; i < n && index.n_areas > n_leaves * SLOTS / 4; i += 12) {
+	for (uint64_t round = 1; round < 12 && index.n_areas > n_leaves * VIA_INDEX_SLOTS / 4; round++) {
+		for (uint64_t i = round; i < n && index.n_areas > n_leaves * VIA_INDEX_SLOTS / 4; i += 12) {
 			area = via_index_lookup(&index, i * PAGE);
 			via_index_remove(&index, area);
 			free(area);
@@ -424,7 +429,7 @@ static void test_trim(void **state)
 			assert_int_equal(index.n_leaves, n_leaves);
 		}
 	}
-	assert_int_equal(index.n_areas, n_leaves * SLOTS / 4);
+	assert_int_equal(index.n_areas, n_leaves * VIA_INDEX_SLOTS / 4);
 	area = via_index_find(&index, 0);
 	via_index_remove(&index, area);
 	free(area);
