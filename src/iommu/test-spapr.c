@@ -169,6 +169,28 @@ static void test_v1_bad_memory(void **state)
 	finish(&f);
 }
 
+/* Each container has a ledger of its own for what is registered in it. */
+static void test_two_containers_charge_twice(void **state)
+{
+	struct fixture f, other;
+
+	start(&f, VIA_VFIO_SPAPR_TCE_v2_IOMMU, true);
+	other = f;
+	assert_int_equal(via_spapr_new(via_spapr_props_powernv(), VIA_VFIO_SPAPR_TCE_v2_IOMMU, true,
+				       true, &other.spapr), 0);
+	f.mm->memlock_limit = 15 * PAGE;
+	assert_int_equal(reg(&f, 0, 8 * PAGE), 0);
+	assert_int_equal(via_ledger_pages(f.mm), 8);
+	assert_int_equal(reg(&other, 0, 8 * PAGE), -ENOMEM);
+	f.mm->memlock_limit = 16 * PAGE;
+	assert_int_equal(reg(&other, 0, 8 * PAGE), 0);
+	assert_int_equal(via_ledger_pages(f.mm), 16);
+	assert_int_equal(unreg(&f, 0, 8 * PAGE), 0);
+	assert_int_equal(via_ledger_pages(f.mm), 8);
+	via_spapr_free(other.spapr);
+	finish(&f);
+}
+
 static void test_case_147_register(void **state)
 {
 	struct fixture f;
@@ -384,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_v1_enable),
 		cmocka_unit_test(test_v1_bad_memory),
+		cmocka_unit_test(test_two_containers_charge_twice),
 		cmocka_unit_test(test_case_147_register),
 		cmocka_unit_test(test_cuts_keep_count),
 		cmocka_unit_test(test_gap_8_case_148_windows),

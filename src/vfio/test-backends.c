@@ -177,6 +177,22 @@ static void test_noiommu_container(void **state)
 	teardown((void **)&m);
 }
 
+/* An iommufd has no program whose addresses the devices could use. */
+static void test_noiommu_iommufd(void **state)
+{
+	struct machine *m = machine_of(VIA_IOMMU_NONE, VIA_PROFILE_LINUX);
+	int iommufd, group;
+
+	m->tc.caller.caps = VIA_CAP_SYS_RAWIO;
+	iommufd = node(m, "iommu");
+	group = node(m, "vfio/noiommu-1");
+	assert_true(iommufd >= 0 && group >= 0);
+	assert_int_equal(ioc(m, group, VIA_VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0"), -EINVAL);
+	assert_int_equal(join(m, group, iommufd), 0);
+	assert_int_equal(ioc(m, group, VIA_VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0"), -EPERM);
+	teardown((void **)&m);
+}
+
 static void test_noiommu_capability(void **state)
 {
 	struct machine *m = machine_of(VIA_IOMMU_NONE, VIA_PROFILE_LINUX);
@@ -199,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_spapr_v2_container),
 		cmocka_unit_test(test_spapr_range_outside),
 		cmocka_unit_test(test_noiommu_container),
+		cmocka_unit_test(test_noiommu_iommufd),
 		cmocka_unit_test(test_noiommu_capability),
 	};
 

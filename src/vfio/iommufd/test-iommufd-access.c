@@ -206,6 +206,24 @@ static void test_case_72_dmabuf(void **state)
 	assert_int_equal(dmabuf_revoke(b, b->fd, 1), -EINVAL);
 }
 
+/* One buffer can be mapped so many times in its life. */
+static void test_dmabuf_is_bounded(void **state)
+{
+	struct bench *b = *state;
+	const uint32_t ioas = ioas_new(b);
+	const long buf = dmabuf(b, PAGE), other = dmabuf(b, PAGE);
+	uint64_t iova = LOW;
+
+	for (unsigned int i = 0; i < 4096; i++) {
+		assert_int_equal(map_file(b, ioas, F, (int)buf, 0, PAGE, &iova), 0);
+		if (i % 2)
+			assert_int_equal(unmap(b, ioas, iova, PAGE), 0);
+		iova += PAGE;
+	}
+	assert_int_equal(map_file(b, ioas, F, (int)buf, 0, PAGE, &iova), -ENOMEM);
+	assert_int_equal(map_file(b, ioas, F, (int)other, 0, PAGE, &iova), 0);
+}
+
 static int foreign_pages(struct via_file *file, uint64_t start, uint64_t len, bool writable,
 			 struct via_pages **ret_pages)
 {
@@ -404,6 +422,7 @@ int main(void)
 		MOCK(test_case_68_70_unmap_takes_pins),
 		MOCK(test_case_71_replace),
 		MOCK(test_case_72_dmabuf),
+		MOCK(test_dmabuf_is_bounded),
 		MOCK(test_revoke_of_other_files),
 		MOCK(test_refs_of_no_memory),
 		MOCK(test_case_134_135_136_137_hwpt_dirty),

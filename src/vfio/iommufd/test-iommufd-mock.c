@@ -236,6 +236,45 @@ static void test_case_84_85_groups(void **state)
 	assert_int_equal(fd_rw(b, (int)f.fd, faults, 120, 0, false), 0);
 }
 
+/* A program that never answers: so many groups wait for it, of so many records each, and no more. */
+static void test_fault_queue_is_bounded(void **state)
+{
+	static struct via_iommu_hwpt_pgfault many[4097];
+	struct via_iommu_hwpt_pgfault fault;
+	struct answers answers = {0};
+	struct bench *b = *state;
+	const struct faulty f = faulty(b);
+	struct via_object *object = via_object_get(b->iommufd, f.hwpt, VIA_OBJECT_ANY);
+	struct via_object *idev = via_object_get(b->iommufd, f.m.idev, VIA_OBJECT_ANY);
+	struct via_hwpt *h = VIA_CONTAINER_OF(object, struct via_hwpt, object);
+	struct via_idev *dev = VIA_CONTAINER_OF(idev, struct via_idev, object);
+
+	pthread_mutex_lock(&b->iommufd->devices_lock);
+	assert_int_equal(via_fault_report(h, dev, many, 4097, answered, &answers), -ENOMEM);
+	assert_int_equal(via_fault_report(h, dev, many, 0, answered, &answers), -ENOMEM);
+	for (unsigned int i = 0; i < 65535; i++)
+		assert_int_equal(via_fault_report(h, dev, many, 1, answered, &answers), 0);
+	assert_int_equal(via_fault_report(h, dev, many, 4096, answered, &answers), 0);
+	assert_int_equal(via_fault_report(h, dev, many, 1, answered, &answers), -ENOMEM);
+	pthread_mutex_unlock(&b->iommufd->devices_lock);
+	/* One that is read still counts, one that is answered does not; nobody was told of what was refused. */
+	assert_int_equal(fd_rw(b, (int)f.fd, &fault, sizeof(fault), 0, false), sizeof(fault));
+	pthread_mutex_lock(&b->iommufd->devices_lock);
+	assert_int_equal(via_fault_report(h, dev, many, 1, answered, &answers), -ENOMEM);
+	pthread_mutex_unlock(&b->iommufd->devices_lock);
+	assert_int_equal(answers.n, 0);
+	assert_int_equal(respond(b, f.fd, fault.cookie, 0), 8);
+	assert_int_equal(answers.n, 1);
+	pthread_mutex_lock(&b->iommufd->devices_lock);
+	assert_int_equal(via_fault_report(h, dev, many, 1, answered, &answers), 0);
+	assert_int_equal(via_fault_report(h, dev, many, 1, answered, &answers), -ENOMEM);
+	pthread_mutex_unlock(&b->iommufd->devices_lock);
+	via_object_put(object);
+	via_object_put(idev);
+	assert_true(replace(b, f.m.stdev, f.ioas) > 0);
+	assert_int_equal(answers.n, 1 + 65536);
+}
+
 static void test_case_86_destroy_fault_queue(void **state)
 {
 	struct bench *b = *state;
@@ -360,6 +399,7 @@ int main(void)
 		MOCK(test_case_81_82_invalidate),
 		MOCK(test_case_83_84_fault_file),
 		MOCK(test_case_84_85_groups),
+		MOCK(test_fault_queue_is_bounded),
 		MOCK(test_case_86_destroy_fault_queue),
 		MOCK(test_device_without_dirty_tracking),
 		MOCK(test_hw_info),
