@@ -750,6 +750,12 @@ static void test_differences(void)
 	struct stat st;
 	int pair[2];
 	uint32_t v;
+	const uint32_t flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map), .flags = flags, .iova = 0x400000, .size = PAGE};
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap), .iova = 0x400000, .size = PAGE};
+	void *page;
 
 	open_all();
 	/* What a descriptor is. */
@@ -763,6 +769,14 @@ static void test_differences(void)
 	CHECK(read(pair[0], (void *)(uintptr_t)reg(LIVENESS), 4) < 0 && errno == EFAULT);
 	close(pair[0]);
 	close(pair[1]);
+
+	/* Mapped to read only: DMA may write there all the same. */
+	page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, device, (off_t)bar_offset);
+	CHECK(page != MAP_FAILED);
+	map.vaddr = (uintptr_t)page;
+	CHECK(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0);
+	CHECK(ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap) == 0 && unmap.size == PAGE);
+	CHECK(munmap(page, PAGE) == 0);
 
 	/* An atomic addition reads, and then writes: this register answers with the complement. */
 	*reg(LIVENESS) = 5;
