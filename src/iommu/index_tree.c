@@ -131,13 +131,3 @@ size_t via_index_leaf_sort(const struct via_index_leaf *leaf,
 	}
 	return n;
 }
-
-void via_index_node_append(struct via_index_node *node, void *child, via_iova_t bound,
-			   const struct via_index_span *span)
-{
-	node->children[node->n] = child;
-	node->spans[node->n] = *span;
-	if (node->n < VIA_INDEX_CHILDREN - 1)
-		node->bounds[node->n] = bound;
-	node->n++;
-}

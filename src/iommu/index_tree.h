@@ -193,6 +193,17 @@ static inline bool via_index_span_empty(const struct via_index_span *span)
 	return span->lo > span->hi;
 }
 
+/* Put a child behind what a new node has. bound of the last one is not needed. */
+static inline void via_index_node_append(struct via_index_node *node, void *child, via_iova_t bound,
+					 const struct via_index_span *span)
+{
+	node->children[node->n] = child;
+	node->spans[node->n] = *span;
+	if (node->n < VIA_INDEX_CHILDREN - 1)
+		node->bounds[node->n] = bound;
+	node->n++;
+}
+
 /* In index_holes.c. */
 struct via_index_span via_index_node_span(const struct via_index_node *node);
 struct via_index_span via_index_areas_span(struct via_ioas_area *const *areas, size_t n);
@@ -230,9 +241,6 @@ void via_index_change_done_alone(struct via_index_change *change);
 /* The areas in order; how many. */
 size_t via_index_leaf_sort(const struct via_index_leaf *leaf,
 			   struct via_ioas_area *areas[VIA_INDEX_SLOTS]);
-/* Put a child behind what a new node has. bound of the last one is not needed. */
-void via_index_node_append(struct via_index_node *node, void *child, via_iova_t bound,
-			   const struct via_index_span *span);
 
 /* In index_split.c ---------------------------------------------------------------------- */
 
