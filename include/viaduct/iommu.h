@@ -215,10 +215,10 @@ VIA_PUBLIC void via_dma_free(struct via_dma *dma);
  * @ioas: a reference is taken, and given back when the device leaves
  *
  * Accesses reach the former IOAS or the new one. Returns when none through the former
- * one runs any more, except that leases stay good: unmapping their memory still waits
- * for them, but cannot ask this device any more to cancel its I/O. An access that
- * waits for a suspended address looks in the new IOAS. Where the device is
- * already nothing is done. Waits for accesses of all devices, without a bound.
+ * one runs any more and the device's leases there are put, which it is asked for after
+ * a while (struct via_dma_ops.reset). An access that waits for a suspended address looks
+ * in the new IOAS. Where the device is already nothing is done. Waits for accesses of all
+ * devices, without a bound.
  *
  * Return: 0; -EDEADLK called in a callback of a bus, nothing has changed.
  */
@@ -290,8 +290,8 @@ VIA_PUBLIC int via_dma_writev(struct via_dma *dma, const struct via_dma_seg *seg
  * @leases: room for @max_leases; each is the caller's, via_lease_put()
  * @ret_n: leases filled; together they cover the list in order
  *
- * Unmap, suspension and the start of dirty tracking wait for these; put them as soon
- * as the I/O is done, on any thread. Via @ops->reset a device gives back all. Waits for suspended
+ * Unmap, leaving the IOAS, suspension and the start of dirty tracking wait for these; put
+ * them as soon as the I/O is done, on any thread. Via @ops->reset a device gives back all. Waits for suspended
  * addresses as via_dma_read(). On failure none is out.
  *
  * Return: 0;
@@ -302,7 +302,7 @@ VIA_PUBLIC int via_dma_writev(struct via_dma *dma, const struct via_dma_seg *seg
  * another device's memory, and all while writes are recorded;
  * -EACCES to write: the mapping allows it, but the library cannot write the file behind it
  *(MAP_FILE of a sealed memfd); via_dma_writev() is -EFAULT there; -E2BIG more than @max_leases
- *would be needed: pieces of memory that are apart need one each.
+ *would be needed: pieces of memory that are apart need one each; -ENOMEM.
  */
 VIA_PUBLIC int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_segs,
 			     unsigned int prot, struct via_lease *leases, size_t max_leases,

@@ -27,7 +27,7 @@ extern "C" {
 
 struct via_space;
 struct via_store;
-struct via_lease_count;
+struct via_use;
 
 /**
  * struct via_backing - what lies behind a range of an address space
@@ -210,7 +210,7 @@ VIA_PUBLIC int via_store_writev(const struct via_store_run *runs, size_t n_runs,
  * @ptr: host address
  * @len: bytes usable from @ptr, may be shorter than asked
  * @store: what it keeps alive
- * @count: the lender's count of what is out, or NULL
+ * @use: the lender's note of it, or NULL
  *
  * Raw access through @ptr is not protected against a file that is truncated
  * meanwhile, except for library-made memfds; prefer copies for short data.
@@ -219,7 +219,7 @@ struct via_lease {
 	void *ptr;
 	uint64_t len;
 	struct via_store *store;
-	struct via_lease_count *count;
+	struct via_use *use;
 };
 
 /**

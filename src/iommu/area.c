@@ -182,17 +182,6 @@ void via_area_unload(struct via_ioas_area *area)
 	via_pages_unpin(pages, area->offset, len_of(area));
 }
 
-int via_area_wait(struct via_ioas_area *area, unsigned int timeout_ms)
-{
-	/* Hidden or out of the index: nobody changes what it is made of but its unloader. */
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < area->own.n; i++)
-		if (area->own.pieces[i].store)
-			rc = via_store_wait(area->own.pieces[i].store, timeout_ms);
-	return rc;
-}
-
 int via_area_cut(struct via_ioas_area *area, uint64_t at, struct via_ioas_area *low,
 		 struct via_ioas_area *high)
 {

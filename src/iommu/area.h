@@ -20,21 +20,15 @@ int via_area_load(struct via_ioas_area *area);
 
 /*
  * Let readers find nothing there. What they have found before is in use until the
- * caller has waited: via_epoch_synchronize(), then via_area_wait().
+ * caller has waited: via_epoch_synchronize(), then via_ioas_wait_for_uses().
  */
 void via_area_hide(struct via_ioas_area *area);
 
 /*
  * Unpin what is hidden (or unreachable, since the area is out of the index), after the
- * grace period and via_area_wait(). Accepts what is not loaded.
+ * grace period and via_ioas_wait_for_uses(). Accepts what is not loaded.
  */
 void via_area_unload(struct via_ioas_area *area);
-
-/*
- * Wait until no lease on the area's memory is out, at most timeout_ms; nobody
- * can take a new one any more. 0 or -ETIMEDOUT.
- */
-int via_area_wait(struct via_ioas_area *area, unsigned int timeout_ms);
 
 /*
  * A cut: make of area two, which together have its pins, fill and accesses'

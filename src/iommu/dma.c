@@ -10,6 +10,7 @@
 #include "iommu/suspend.h"
 #include "memory/guard.h"
 #include "memory/store.h"
+#include "memory/uses.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -58,7 +59,6 @@ struct via_dma {
 	void (*cancel)(void *cookie); /* constant while attached, like cookie */
 	void *cookie;
 	struct via_check *check; /* constant while attached; NULL: nobody listens */
-	struct via_lease_count *writes; /* leases for writing that are out */
 	char *name;
 };
 
@@ -70,10 +70,7 @@ int via_dma_new(const char *name, struct via_dma **ret_dma)
 		return -ENOMEM;
 	memset(dma, 0, sizeof(*dma));
 	dma->name = strdup(name);
-	dma->writes = via_lease_count_new();
-	if (!dma->name || !dma->writes) {
-		via_lease_count_put(dma->writes);
-		free(dma->name);
+	if (!dma->name) {
 		free(dma);
 		return -ENOMEM;
 	}
@@ -88,7 +85,6 @@ void via_dma_free(struct via_dma *dma)
 		return;
 	(void)via_dma_attach(dma, NULL);
 	via_dma_log_put(dma->log);
-	via_lease_count_put(dma->writes);
 	pthread_mutex_destroy(&dma->attach_lock);
 	free(dma->name);
 	free(dma);
@@ -124,6 +120,19 @@ void via_dma_set_cancel(struct via_dma *dma, void (*cancel)(void *cookie), void 
 	dma->cookie = cookie;
 }
 
+/* Of the device in memory that it has found by a domain which it finds no more. */
+static void wait_for_uses(struct via_dma *dma, struct via_domain *domain)
+{
+	const struct via_use_filter ours = {
+		.range = VIA_USES_EVERYWHERE,
+		.kinds = VIA_USES_ANY,
+		.user = dma,
+		.domain = domain,
+	};
+
+	via_ioas_wait_for_uses(domain->ioas, &ours, &dma->user, "detaching a device");
+}
+
 int via_dma_attach_domain(struct via_dma *dma, struct via_domain *domain)
 {
 	struct via_domain *old;
@@ -144,15 +153,14 @@ int via_dma_attach_domain(struct via_dma *dma, struct via_domain *domain)
 	via_bell_ring(&dma->bell);
 	if (old) {
 		left = old->ioas;
-		/* Nobody looks at the old one any more, which may be freed then. */
+		/* Nobody looks at the old one any more nor is in its memory: both may be freed then. */
 		(void)via_epoch_synchronize();
+		wait_for_uses(dma, old);
 		via_ioas_user_remove(left, &dma->user);
 	}
 	if (domain) {
 		dma->user.cancel = user_cancel;
 		dma->user.unparked = user_unparked;
-		dma->user.domain = domain;
-		dma->user.writes = dma->writes;
 		via_ioas_user_add(domain->ioas, &dma->user);
 		/* What was parked when an access found it there may be back by now. */
 		via_bell_ring(&dma->bell);
@@ -661,6 +669,7 @@ static int lease_section(struct via_dma *dma, struct walk *walk, unsigned int pr
 {
 	struct via_domain *target = attached(dma, why);
 	struct reach reach;
+	struct via_use use;
 
 	/* When it is written would not be known: the caller writes by via_dma_writev(). */
 	if ((prot & VIA_PROT_WRITE) && (__atomic_load_n(&dma->log, __ATOMIC_ACQUIRE) ||
@@ -668,7 +677,13 @@ static int lease_section(struct via_dma *dma, struct walk *walk, unsigned int pr
 		return -EOPNOTSUPP;
 	if (!target)
 		return -EFAULT;
+	use = (struct via_use){
+		.kind = prot & VIA_PROT_WRITE ? VIA_USE_WRITE : VIA_USE_READ,
+		.user = dma,
+		.domain = target,
+	};
 	while (walk->n_segs) {
+		via_iova_t iova = walk->segs->iova + walk->done;
 		struct via_store_run *run = &reach.run;
 
 		if (!walk_next(dma, target->ioas, walk, prot, UINT64_MAX, &reach, why))
@@ -676,6 +691,7 @@ static int lease_section(struct via_dma *dma, struct walk *walk, unsigned int pr
 		if (!leasable(&reach, prot))
 			return -EOPNOTSUPP;
 		while (run->len) {
+			uint64_t len;
 			int rc;
 
 			if (*n == max)
@@ -684,12 +700,15 @@ static int lease_section(struct via_dma *dma, struct walk *walk, unsigned int pr
 			rc = via_store_lease(run->store, run->offset, run->len, prot, &leases[*n]);
 			if (rc)
 				return rc;
-			if (prot & VIA_PROT_WRITE)
-				via_lease_count_add(dma->writes, &leases[*n]);
-			run->offset += leases[*n].len;
-			run->len -= leases[*n].len;
-			*bytes += leases[*n].len;
-			(*n)++;
+			len = leases[(*n)++].len;
+			rc = via_use_lease(&target->ioas->uses, &leases[*n - 1],
+					   (struct via_use_range){ iova, iova + (len - 1) }, &use);
+			if (rc)
+				return rc;
+			run->offset += len;
+			run->len -= len;
+			iova += len;
+			*bytes += len;
 		}
 	}
 	return 0;

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "iommu/ioas-private.h"
-#include "memory/store.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -252,32 +251,18 @@ static int track(struct via_domain *domain)
 	return 0;
 }
 
-/* A device of the domain that has leases for writing: their count, with a reference, or NULL. */
-static struct via_lease_count *find_writer(struct via_domain *domain)
-{
-	struct via_ioas *ioas = domain->ioas;
-	struct via_lease_count *writes = NULL;
-
-	pthread_mutex_lock(&ioas->users_lock);
-	for (const struct via_ioas_user *user = ioas->users; user && !writes; user = user->next)
-		if (user->domain == domain && user->writes &&
-		    __atomic_load_n(&user->writes->out, __ATOMIC_ACQUIRE))
-			writes = via_lease_count_get(user->writes);
-	pthread_mutex_unlock(&ioas->users_lock);
-	return writes;
-}
-
-/* What is written through a pointer is not recorded: let it be over. No new ones are given. */
+/*
+ * What is written through a pointer is not recorded: let it be over. No new ones are given, and
+ * those of a device that has left count too: it is the domain's memory that they write.
+ */
 static void wait_for_writers(struct via_domain *domain)
 {
-	struct via_lease_count *writes;
+	const struct via_use_filter writers = {
+		.range = VIA_USES_EVERYWHERE, .kinds = VIA_USE_WRITE, .domain = domain,
+	};
 
-	while ((writes = find_writer(domain))) {
-		if (via_lease_count_wait(writes, WRITER_COMPLAIN_MS))
-			via_log(VIA_LOG_WARNING,
-				"dirty tracking waits for device I/O that does not end");
-		via_lease_count_put(writes);
-	}
+	while (via_uses_wait(&domain->ioas->uses, &writers, WRITER_COMPLAIN_MS))
+		via_log(VIA_LOG_WARNING, "dirty tracking waits for device I/O that does not end");
 }
 
 int via_domain_track(struct via_domain *domain, bool on)

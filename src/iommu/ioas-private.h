@@ -15,6 +15,7 @@
 #include "iommu/domain.h"
 #include "iommu/index.h"
 #include "iommu/ioas.h"
+#include "memory/uses.h"
 
 #include <pthread.h>
 
@@ -82,6 +83,7 @@ struct via_ioas {
 	 */
 	struct via_ioas_area *dead;
 	size_t n_dead; /* lock */
+	struct via_uses uses; /* leases, and copies outside of sections; before the area's memory goes */
 	pthread_mutex_t users_lock;
 	struct via_ioas_user *users; /* users_lock */
 	struct via_domain own;
@@ -112,10 +114,15 @@ void via_ioas_forget_hints(struct via_ioas *ioas, via_iova_t first);
  */
 void via_ioas_quiesce(struct via_ioas *ioas, struct via_ioas_area *list);
 /*
- * The memory may be freed by the program when the caller returns, so there is no
- * giving up: I/O that cannot be cancelled is waited for. The area is hidden.
+ * Wait for these uses of the IOAS's memory. It may be freed by the program when the
+ * caller returns, so there is no giving up: what does not end is told (what: who waits) and
+ * waited for. After a while the user is asked to give its leases back, or all are (NULL).
  */
-void via_ioas_wait_for_leases(struct via_ioas *ioas, struct via_ioas_area *area);
+void via_ioas_wait_for_uses(struct via_ioas *ioas, const struct via_use_filter *which,
+			    struct via_ioas_user *user, const char *what);
+/* The same for all of an area, which is hidden or out of the index. */
+void via_ioas_wait_for_area(struct via_ioas *ioas, const struct via_ioas_area *area,
+			    const char *what);
 
 /* What has been loaded is found in the index alone from now on. ioas->lock, and domains_lock, held. */
 void via_ioas_show(struct via_ioas *ioas, struct via_ioas_area *area);

@@ -34,6 +34,7 @@ int via_ioas_new_bare(struct via_ioas **ret_ioas)
 	pthread_mutex_init(&ioas->users_lock, NULL);
 	via_access_list_init(&ioas->accesses);
 	via_index_init(&ioas->index);
+	via_uses_init(&ioas->uses);
 	ioas->large_pages = true;
 	ioas->alignment = 1;
 	ioas->own.ioas = ioas;
@@ -92,6 +93,7 @@ void via_ioas_put(struct via_ioas *ioas)
 	via_reserved_clear(&ioas->reserved);
 	via_reserved_clear(&ioas->allowed);
 	via_access_list_deinit(&ioas->accesses);
+	via_uses_deinit(&ioas->uses);
 	pthread_rwlock_destroy(&ioas->domains_lock);
 	pthread_mutex_destroy(&ioas->lock);
 	pthread_mutex_destroy(&ioas->users_lock);

@@ -193,9 +193,6 @@ int via_ioas_change_owner(struct via_ioas *const *ioases, size_t n,
 /* A user of the IOAS that may hold leases: asked to give them back. */
 struct via_ioas_user {
 	struct via_ioas_user *next; /* under the IOAS's users_lock */
-	/* Constant while it is one: its domain, and its leases for writing. May be NULL. */
-	const struct via_domain *domain;
-	struct via_lease_count *writes;
 	/* Must not block nor change the IOAS or its users. */
 	void (*cancel)(struct via_ioas_user *user);
 	/* What is parked has come back, or has gone; likewise, also inside a read section. */

@@ -3,17 +3,13 @@
  * Regions of devices as DMA memory. What is memory there is reached in place,
  * through stores over our own address space; the rest by calls.
  */
+#include "iommu/ioas-private.h"
 #include "iommu/pages_internal.h"
 
 #include "base/epoch.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* After this devices are asked to give their leases back; then we complain. */
-#define LEASE_PATIENCE_MS 1000
-#define LEASE_COMPLAIN_MS 5000
 
 /* The space of our own memory, without a reference. */
 static struct via_space *own_space(void)
@@ -142,26 +138,6 @@ void via_pages_written(struct via_pages *pages)
 		pages->ops->written(pages->cookie);
 }
 
-/* Nobody finds the memory of these areas any more; some may still use it. */
-static void wait_for_leases(const struct via_ioas_area *area)
-{
-	bool told = false;
-
-	for (size_t i = 0; area->kept && i < area->kept->n; i++) {
-		struct via_store *store = area->kept->pieces[i].store;
-
-		if (!store || !via_store_wait(store, LEASE_PATIENCE_MS))
-			continue;
-		do {
-			via_ioas_cancel_users(area->ioas);
-			if (told)
-				via_log(VIA_LOG_WARNING,
-					"a region's memory is taken away, and device I/O with it does not end");
-			told = true;
-		} while (via_store_wait(store, LEASE_COMPLAIN_MS));
-	}
-}
-
 void via_pages_revoke(struct via_pages *pages)
 {
 	pthread_mutex_lock(&pages->lock);
@@ -175,7 +151,7 @@ void via_pages_revoke(struct via_pages *pages)
 	(void)via_epoch_synchronize();
 	/* With the lock: unloading an area waits too, for the same leases. */
 	for (struct via_ioas_area *area = pages->areas; area; area = area->next_of_pages)
-		wait_for_leases(area);
+		via_ioas_wait_for_area(area->ioas, area, "taking a region's memory away");
 	pthread_mutex_unlock(&pages->lock);
 }
 

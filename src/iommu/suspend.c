@@ -123,7 +123,7 @@ static bool quiet(struct via_ioas *ioas, struct via_ioas_area *list,
 		via_area_hide(area);
 	(void)via_epoch_synchronize();
 	for (struct via_ioas_area *area = list; area; area = area->next)
-		via_ioas_wait_for_leases(ioas, area);
+		via_ioas_wait_for_area(ioas, area, "suspending an address");
 	pthread_mutex_lock(&ioas->lock);
 	for (struct via_ioas_area *area = list, *next; area; area = next) {
 		next = area->next;

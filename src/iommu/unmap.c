@@ -22,18 +22,32 @@
 
 #define PINNED 1 /* an access has pinned the area that is next */
 
-void via_ioas_wait_for_leases(struct via_ioas *ioas, struct via_ioas_area *area)
+void via_ioas_wait_for_uses(struct via_ioas *ioas, const struct via_use_filter *which,
+			    struct via_ioas_user *user, const char *what)
 {
-	if (!via_area_wait(area, LEASE_PATIENCE_MS))
+	if (!via_uses_wait(&ioas->uses, which, LEASE_PATIENCE_MS))
 		return;
 	do {
-		via_ioas_cancel_users(ioas);
-		if (!via_area_wait(area, LEASE_COMPLAIN_MS))
+		if (user)
+			user->cancel(user);
+		else
+			via_ioas_cancel_users(ioas);
+		if (!via_uses_wait(&ioas->uses, which, LEASE_COMPLAIN_MS))
 			return;
 		via_log(VIA_LOG_WARNING,
-			"unmap or suspend of iova 0x%" PRIx64 "-0x%" PRIx64 " waits for device I/O that does not end",
-			area->first, area->last);
+			"%s (iova 0x%" PRIx64 "-0x%" PRIx64 ") waits for device I/O that does not end",
+			what, which->range.first, which->range.last);
 	} while (true);
+}
+
+void via_ioas_wait_for_area(struct via_ioas *ioas, const struct via_ioas_area *area,
+			    const char *what)
+{
+	const struct via_use_filter which = {
+		.range = { area->first, area->last }, .kinds = VIA_USES_ANY,
+	};
+
+	via_ioas_wait_for_uses(ioas, &which, NULL, what);
 }
 
 static struct via_ioas_area *exhume(struct via_ioas *ioas)
@@ -96,7 +110,7 @@ void via_ioas_quiesce(struct via_ioas *ioas, struct via_ioas_area *list)
 	for (struct via_ioas_area *area = list; area; area = area->next) {
 		if (!area->loaded)
 			continue;
-		via_ioas_wait_for_leases(ioas, area);
+		via_ioas_wait_for_area(ioas, area, "unmapping");
 		via_area_unload(area);
 	}
 }

@@ -17,6 +17,7 @@ struct via_window {
 	uint64_t dev, ino;	  /* constant, like the rest */
 	uint64_t offset, len;	  /* part of the file, bytes */
 	bool writable;
+	bool prompt;	  /* memory alone: no file system is asked for its pages */
 	uint8_t *base;
 };
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Making stores, and the leases on them. */
 #include "memory/store.h"
+#include "memory/uses.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A store under construction. */
@@ -190,9 +187,12 @@ static int store_new(struct via_space *space, uint64_t addr, uint64_t len, unsig
 		.n_segs = b.n_segs,
 	};
 	memcpy(store->segs, b.segs, b.n_segs * sizeof(b.segs[0]));
-	store->mapped = true;
-	for (size_t i = 0; i < b.n_segs; i++)
+	store->mapped = store->prompt = true;
+	for (size_t i = 0; i < b.n_segs; i++) {
 		store->mapped = store->mapped && b.segs[i].host;
+		store->prompt = store->prompt && b.segs[i].host &&
+				(!b.segs[i].window || b.segs[i].window->prompt);
+	}
 	free(b.segs);
 	*ret_store = store;
 	return 0;
@@ -262,7 +262,6 @@ int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len, unsi
 	if (!seg->host)
 		return -EOPNOTSUPP;
 	left = seg->len - (offset - seg->offset);
-	__atomic_add_fetch(&store->leases, 1, __ATOMIC_SEQ_CST);
 	*ret_lease = (struct via_lease){
 		.ptr = seg->host + (offset - seg->offset),
 		.len = len < left ? len : left,
@@ -271,99 +270,18 @@ int via_store_lease(struct via_store *store, uint64_t offset, uint64_t len, unsi
 	return 0;
 }
 
-/* Counts of leases --------------------------------------------------------- */
-
-struct via_lease_count *via_lease_count_new(void)
-{
-	struct via_lease_count *count = calloc(1, sizeof(*count));
-
-	if (count)
-		count->refs = 1;
-	return count;
-}
-
-struct via_lease_count *via_lease_count_get(struct via_lease_count *count)
-{
-	__atomic_add_fetch(&count->refs, 1, __ATOMIC_RELAXED);
-	return count;
-}
-
-void via_lease_count_put(struct via_lease_count *count)
-{
-	if (count && !__atomic_sub_fetch(&count->refs, 1, __ATOMIC_ACQ_REL))
-		free(count);
-}
-
-void via_lease_count_add(struct via_lease_count *count, struct via_lease *lease)
-{
-	lease->count = via_lease_count_get(count);
-	__atomic_add_fetch(&count->out, 1, __ATOMIC_RELAXED);
-}
-
-static void count_returned(struct via_lease_count *count)
-{
-	/* What was done through the pointer is seen by who has waited. */
-	if (!__atomic_sub_fetch(&count->out, 1, __ATOMIC_ACQ_REL))
-		(void)syscall(SYS_futex, &count->out, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-	via_lease_count_put(count);
-}
-
 void via_lease_put(struct via_lease *lease)
 {
 	struct via_store *store = lease->store;
-	struct via_lease_count *count = lease->count;
+	struct via_use *use = lease->use;
 
 	if (!store)
 		return;
 	*lease = (struct via_lease){ 0 };
-	if (count)
-		count_returned(count);
-	/* The waiter announces itself before it looks at leases: one of us sees the other. */
-	if (!__atomic_sub_fetch(&store->leases, 1, __ATOMIC_SEQ_CST) &&
-	    __atomic_load_n(&store->waiters, __ATOMIC_SEQ_CST))
-		(void)syscall(SYS_futex, &store->leases, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	/* In this order: then it is who waits for the use that gives the memory back. */
 	via_store_put(store);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-/* Until *word is 0, or time is up. */
-static int wait_for_zero(uint32_t *word, unsigned int timeout_ms)
-{
-	int64_t deadline = now_ns() + (int64_t)timeout_ms * 1000000;
-
-	for (;;) {
-		uint32_t value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-		int64_t left = deadline - now_ns();
-		struct timespec ts = { left / 1000000000, left % 1000000000 };
-
-		if (!value)
-			return 0;
-		if (left <= 0)
-			return -ETIMEDOUT;
-		(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &ts, NULL, 0);
+	if (use) {
+		via_use_end(use);
+		free(use);
 	}
-}
-
-int via_lease_count_wait(struct via_lease_count *count, unsigned int timeout_ms)
-{
-	return wait_for_zero(&count->out, timeout_ms);
-}
-
-int via_store_wait(struct via_store *store, unsigned int timeout_ms)
-{
-	int rc;
-
-	if (!__atomic_load_n(&store->leases, __ATOMIC_ACQUIRE))
-		return 0;
-	__atomic_add_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
-	rc = wait_for_zero(&store->leases, timeout_ms);
-	__atomic_sub_fetch(&store->waiters, 1, __ATOMIC_SEQ_CST);
-	return rc;
 }

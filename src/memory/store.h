@@ -16,13 +16,12 @@ struct via_store_seg {
 	struct via_window *window; /* NULL: not ours to unmap */
 };
 
-/* Constant after via_store_new() but for the counters. */
+/* Constant after via_store_new() but for refs. */
 struct via_store {
 	int refs;	     /* atomic */
-	uint32_t leases;     /* atomic, and a futex for via_store_wait() */
-	uint32_t waiters;    /* atomic */
 	unsigned int prot;
 	bool mapped;	     /* every segment is in our address space */
+	bool prompt;	     /* and nobody can hold up a copy: it may be made in a read section */
 	uint64_t len;
 	struct via_space *space;
 	size_t n_segs;
@@ -40,29 +39,6 @@ static inline uint8_t *via_store_host(const struct via_store *store)
 
 /* Do all its pages stay the same whatever the program does to its address space? */
 bool via_store_pinned(const struct via_store *store);
-
-/*
- * Wait until no lease is out, at most timeout_ms. No new one may be given
- * meanwhile. 0 or -ETIMEDOUT.
- */
-int via_store_wait(struct via_store *store, unsigned int timeout_ms);
-
-/*
- * How many leases of some kind one lender has out: what it gives is added, and
- * goes by itself when it is put. A count lives as long as somebody refers to it.
- */
-struct via_lease_count {
-	int refs;     /* atomic */
-	uint32_t out; /* atomic, and a futex for via_lease_count_wait() */
-};
-
-/* NULL: no memory. */
-struct via_lease_count *via_lease_count_new(void);
-struct via_lease_count *via_lease_count_get(struct via_lease_count *count);
-void via_lease_count_put(struct via_lease_count *count); /* NULL allowed */
-void via_lease_count_add(struct via_lease_count *count, struct via_lease *lease);
-/* Wait until none is out, at most timeout_ms. 0 or -ETIMEDOUT. */
-int via_lease_count_wait(struct via_lease_count *count, unsigned int timeout_ms);
 
 /*
  * A store at addr without looking at the pages there: what is not there is

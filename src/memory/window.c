@@ -2,6 +2,7 @@
 #include "memory/space.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -108,6 +109,8 @@ int via_window_get(struct via_space *space, int fd, uint64_t offset, uint64_t le
 		wide_offset = want.offset;
 		wide_end = want.offset + want.len;
 		widen(fd, (uint64_t)st.st_size, &wide_offset, &wide_end);
+		/* Shared memory and huge pages alone have seals, and tell without asking a server. */
+		want.prompt = fcntl(fd, F_GET_SEALS) >= 0;
 		*w = want;
 		if (wide_end >= want.offset + want.len) {
 			w->offset = wide_offset;

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* Who is in the memory of an IOAS: leases, copies that a program holds up, and who waits for them.
+ */
+#include "base/epoch.h"
+#include "iommu/access.h"
+#include "iommu/dma.h"
+#include "iommu/ioas-private.h"
+#include "iommu/suspend.h"
+#include "memory/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PAGE 4096u
+#define IOVA 0x100000u
+#define RW (VIA_PROT_READ | VIA_PROT_WRITE)
+#define FIXED VIA_IOAS_FIXED
+
+static void nap(long ms)
+{
+	const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+
+	(void)nanosleep(&ts, NULL);
+}
+
+/*
+ * A program: our own memory, as if it were another process's, of which nothing can be
+ * mapped. While it holds copies up they do what they do and then wait.
+ */
+struct program {
+	struct via_mm mm;
+	bool holds_up;	      /* atomic, like the next */
+	unsigned int held_up; /* copies that wait */
+};
+
+static struct program *program_of(struct via_mm *mm)
+{
+	return (struct program *)mm;
+}
+
+static void wait_if_held_up(struct program *program)
+{
+	__atomic_add_fetch(&program->held_up, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&program->holds_up, __ATOMIC_ACQUIRE))
+		nap(1);
+	__atomic_sub_fetch(&program->held_up, 1, __ATOMIC_ACQ_REL);
+}
+
+static const struct via_mm_ops *own_ops;
+
+static int program_readv(struct via_mm *mm, const struct iovec *local, size_t n_local,
+			 const struct iovec *remote, size_t n_remote)
+{
+	int rc = own_ops->readv(mm, local, n_local, remote, n_remote);
+
+	wait_if_held_up(program_of(mm));
+	return rc;
+}
+
+static int program_writev(struct via_mm *mm, const struct iovec *local, size_t n_local,
+			  const struct iovec *remote, size_t n_remote)
+{
+	int rc = own_ops->writev(mm, local, n_local, remote, n_remote);
+
+	wait_if_held_up(program_of(mm));
+	return rc;
+}
+
+static int program_probe(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot)
+{
+	return 0;
+}
+
+static void program_free(struct via_mm *mm)
+{
+}
+
+struct fixture {
+	struct program program;
+	struct via_mm_ops ops;
+	struct via_space *space, *own_space; /* the program's; our own, which is mapped */
+	struct via_ioas *ioas, *other;
+	struct via_domain *domain, *other_domain;
+	struct via_dma *dma;
+	uint8_t *mem; /* 16 pages */
+};
+
+static const struct via_domain_config config = {0x1000, 0, UINT64_MAX, true, true};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct via_mm *self = via_mm_self();
+
+	assert_non_null(f);
+	assert_int_equal(via_guard_install(), 0);
+	own_ops = self->ops;
+	f->ops = *self->ops;
+	f->ops.readv = program_readv;
+	f->ops.writev = program_writev;
+	f->ops.probe = program_probe;
+	f->ops.free = program_free;
+	f->program.mm = (struct via_mm){
+		.ops = &f->ops, .refs = 1, .pid = getpid(), .memlock_limit = UINT64_MAX};
+	assert_int_equal(via_space_new_mm(&f->program.mm, &f->space), 0);
+	assert_int_equal(via_space_new_mm(self, &f->own_space), 0);
+	via_mm_put(self);
+	assert_int_equal(via_ioas_new_bare(&f->ioas), 0);
+	assert_int_equal(via_ioas_new_bare(&f->other), 0);
+	assert_int_equal(via_domain_new(f->ioas, &config, &f->domain), 0);
+	assert_int_equal(via_domain_new(f->other, &config, &f->other_domain), 0);
+	assert_int_equal(via_dma_new("device", &f->dma), 0);
+	via_dma_enable(f->dma, true);
+	assert_int_equal(via_dma_attach_domain(f->dma, f->domain), 0);
+	f->mem = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(f->mem, MAP_FAILED);
+	memset(f->mem, 'm', 16 * PAGE);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	via_dma_free(f->dma);
+	via_domain_free(f->domain);
+	via_domain_free(f->other_domain);
+	via_ioas_put(f->ioas);
+	via_ioas_put(f->other);
+	via_space_put(f->space);
+	via_space_put(f->own_space);
+	assert_int_equal(f->program.mm.refs, 1);
+	(void)munmap(f->mem, 16 * PAGE);
+	free(f);
+	return 0;
+}
+
+/* n pages of mem from page on, at IOVA and at the same place in it. */
+static int map(struct fixture *f, struct via_space *space, unsigned int page, unsigned int n)
+{
+	static const struct via_ledger_owner nobody;
+	via_iova_t iova = IOVA + (uint64_t)page * PAGE;
+	struct via_pages *pages;
+	int rc = via_pages_new_memory(space, (uintptr_t)f->mem + (uint64_t)page * PAGE,
+				      (uint64_t)n * PAGE, true, &nobody, &pages);
+
+	assert_int_equal(rc, 0);
+	rc = via_ioas_map_pages(f->ioas, pages, 0, (uint64_t)n * PAGE, RW, FIXED, &iova, NULL);
+	via_pages_put(pages);
+	return rc;
+}
+
+static int lease(struct fixture *f, via_iova_t iova, unsigned int prot, struct via_lease *ret_lease)
+{
+	const struct via_dma_seg seg = {iova, 16};
+	size_t n;
+
+	return via_dma_lease(f->dma, &seg, 1, prot, ret_lease, 1, &n);
+}
+
+/* A call on a thread of its own. */
+struct call {
+	int (*fn)(struct call *call);
+	struct fixture *f;
+	struct via_ioas *ioas;
+	struct via_domain *domain;
+	struct via_access *access;
+	via_iova_t iova;
+	uint64_t len;
+	uint8_t buf[4 * PAGE];
+	int ret;
+	bool done; /* atomic */
+	pthread_t thread;
+};
+
+static void *call_main(void *arg)
+{
+	struct call *call = arg;
+
+	call->ret = call->fn(call);
+	__atomic_store_n(&call->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void begin(struct call *call)
+{
+	assert_int_equal(pthread_create(&call->thread, NULL, call_main, call), 0);
+}
+
+/* It is over within the patience that is shown to leases: it does not wait for any. */
+static bool ends(struct call *call)
+{
+	for (unsigned int i = 0; i < 700 && !__atomic_load_n(&call->done, __ATOMIC_ACQUIRE); i++)
+		nap(1);
+	return __atomic_load_n(&call->done, __ATOMIC_ACQUIRE);
+}
+
+static bool waits(struct call *call)
+{
+	nap(30);
+	return !__atomic_load_n(&call->done, __ATOMIC_ACQUIRE);
+}
+
+static int end(struct call *call)
+{
+	assert_int_equal(pthread_join(call->thread, NULL), 0);
+	return call->ret;
+}
+
+static int call_unmap(struct call *call)
+{
+	uint64_t bytes;
+
+	return via_ioas_unmap_range(call->ioas, call->iova, call->iova + (call->len - 1), &bytes);
+}
+
+static int call_attach(struct call *call)
+{
+	return via_dma_attach_domain(call->f->dma, call->domain);
+}
+
+static int call_track(struct call *call)
+{
+	return via_domain_track(call->domain, true);
+}
+
+/* Leases ------------------------------------------------------------------------- */
+
+static void test_unmap_of_a_copy_waits_for_its_own_leases(void **state)
+{
+	struct fixture *f = *state;
+	struct call here = {.fn = call_unmap, .ioas = f->ioas, .iova = IOVA, .len = 2 * PAGE};
+	struct call there = {.fn = call_unmap, .ioas = f->other, .iova = IOVA, .len = 2 * PAGE};
+	struct call beside = here;
+	via_iova_t iova = IOVA;
+	struct via_lease out;
+	bool ended;
+
+	assert_int_equal(map(f, f->own_space, 0, 2), 0);
+	assert_int_equal(via_ioas_copy(f->other, f->ioas, IOVA, 2 * PAGE, RW, FIXED, &iova), 0);
+	beside.iova = iova = 2 * IOVA;
+	assert_int_equal(via_ioas_copy(f->ioas, f->ioas, IOVA, 2 * PAGE, RW, FIXED, &iova), 0);
+	assert_int_equal(lease(f, IOVA, RW, &out), 0);
+	begin(&there);
+	begin(&beside);
+	begin(&here);
+	ended = ends(&there) && ends(&beside);
+	assert_true(waits(&here));
+	via_lease_put(&out);
+	assert_int_equal(end(&there), 0);
+	assert_int_equal(end(&beside), 0);
+	assert_int_equal(end(&here), 0);
+	assert_true(ended);
+}
+
+static void test_unmap_of_a_part_waits_for_its_own_leases(void **state)
+{
+	struct fixture *f = *state;
+	struct call low = {.fn = call_unmap, .ioas = f->ioas, .iova = IOVA, .len = PAGE};
+	struct call high = {.fn = call_unmap, .ioas = f->ioas, .iova = IOVA + PAGE, .len = PAGE};
+	struct via_lease out;
+	bool ended;
+
+	assert_int_equal(map(f, f->own_space, 0, 2), 0);
+	assert_int_equal(lease(f, IOVA, RW, &out), 0);
+	assert_int_equal(via_ioas_cut(f->ioas, IOVA + PAGE - 1, false), 0);
+	begin(&high);
+	begin(&low);
+	ended = ends(&high);
+	assert_true(waits(&low));
+	via_lease_put(&out);
+	assert_int_equal(end(&low), 0);
+	assert_int_equal(end(&high), 0);
+	assert_true(ended);
+}
+
+static void test_detaching_waits_for_leases(void **state)
+{
+	struct fixture *f = *state;
+	struct call leave = {.fn = call_attach, .f = f, .domain = f->other_domain};
+	struct call track = {.fn = call_track, .domain = f->domain};
+	struct via_lease out;
+	bool left, tracked;
+
+	assert_int_equal(map(f, f->own_space, 0, 1), 0);
+	assert_int_equal(lease(f, IOVA, VIA_PROT_WRITE, &out), 0);
+	begin(&leave);
+	left = !waits(&leave);
+	/* What it writes is the old domain's memory. */
+	begin(&track);
+	tracked = !waits(&track);
+	via_lease_put(&out);
+	assert_int_equal(end(&leave), 0);
+	assert_int_equal(end(&track), 0);
+	assert_false(tracked);
+	assert_false(left);
+}
+
+/* A device that is half way to a domain can have leases. */
+static void test_tracking_waits_for_one_that_attaches(void **state)
+{
+	struct fixture *f = *state;
+	struct call attach = {.fn = call_attach, .f = f, .domain = f->domain};
+	struct call track = {.fn = call_track, .domain = f->domain};
+	struct via_lease out;
+	int rc = -1;
+
+	assert_int_equal(via_dma_attach_domain(f->dma, NULL), 0);
+	assert_int_equal(map(f, f->own_space, 0, 1), 0);
+	pthread_mutex_lock(&f->ioas->users_lock);
+	begin(&attach);
+	for (unsigned int i = 0; rc && i < 1000; i++) {
+		nap(1);
+		rc = lease(f, IOVA, VIA_PROT_WRITE, &out);
+	}
+	assert_int_equal(rc, 0);
+	assert_true(waits(&attach));
+	begin(&track);
+	assert_true(waits(&track));
+	pthread_mutex_unlock(&f->ioas->users_lock);
+	assert_int_equal(end(&attach), 0);
+	assert_true(waits(&track));
+	assert_int_equal(lease(f, IOVA, VIA_PROT_WRITE, &(struct via_lease){0}), -EOPNOTSUPP);
+	via_lease_put(&out);
+	assert_int_equal(end(&track), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_unmap_of_a_copy_waits_for_its_own_leases),
+		TEST(test_unmap_of_a_part_waits_for_its_own_leases),
+		TEST(test_detaching_waits_for_leases),
+		TEST(test_tracking_waits_for_one_that_attaches),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
