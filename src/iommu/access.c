@@ -2,6 +2,7 @@
 #include "iommu/access.h"
 
 #include "base/epoch.h"
+#include "iommu/ioas-private.h"
 #include "iommu/suspend.h"
 
 #include <assert.h>
@@ -10,8 +11,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
-/* A copy leaves its read section at least this often. */
-#define SECTION_BYTES 65536u
+/* Who unmaps waits for the copy of so many bytes at most. */
+#define PART_BYTES 65536u
 
 #define FIRST_BUCKETS 16u
 
@@ -40,7 +41,9 @@ struct via_access {
 	void *cookie;
 	pthread_mutex_t lock;	    /* attachment and pinning; before the IOAS's locks */
 	struct via_ioas *ioas;	    /* under lock; a reference */
-	bool leaving;		    /* under lock: takes no pins any more */
+	bool leaving;		    /* under lock: takes no pins any more, and begins no copies */
+	unsigned int n_copies;	    /* under lock: calls that copy now */
+	pthread_cond_t copied;	    /* there is none any more */
 	struct via_access *next;    /* of the IOAS's accesses; the list's lock, like the next two */
 	unsigned int users;	    /* calls of unmap that are under way */
 	pthread_cond_t idle;
@@ -60,6 +63,7 @@ int via_access_new(const struct via_access_ops *ops, void *cookie, struct via_ac
 	access->cookie = cookie;
 	pthread_mutex_init(&access->lock, NULL);
 	pthread_cond_init(&access->idle, NULL);
+	pthread_cond_init(&access->copied, NULL);
 	*ret_access = access;
 	return 0;
 }
@@ -73,6 +77,7 @@ void via_access_free(struct via_access *access)
 	free(access->buckets);
 	pthread_mutex_destroy(&access->lock);
 	pthread_cond_destroy(&access->idle);
+	pthread_cond_destroy(&access->copied);
 	free(access);
 }
 
@@ -93,16 +98,6 @@ void via_access_list_deinit(struct via_access_list *list)
 {
 	assert(!list->first);
 	pthread_mutex_destroy(&list->lock);
-}
-
-bool via_access_list_empty(struct via_access_list *list)
-{
-	bool empty;
-
-	pthread_mutex_lock(&list->lock);
-	empty = !list->first;
-	pthread_mutex_unlock(&list->lock);
-	return empty;
 }
 
 static void list_add(struct via_access_list *list, struct via_access *access)
@@ -169,15 +164,17 @@ unsigned int via_access_list_count(struct via_access_list *list, via_iova_t firs
 
 static void force_unpin(struct via_access *access, struct via_ioas *ioas);
 
-/* Leave ioas: with access->leaving set, so that no pin comes any more. */
+/* Leave ioas: with access->leaving set, so that no pin nor copy comes any more. */
 static void leave(struct via_access *access, struct via_ioas *ioas)
 {
 	via_bell_ring(&access->bell);
 	if (access->ops.unmap)
 		access->ops.unmap(access->cookie, 0, UINT64_MAX);
 	force_unpin(access, ioas);
-	/* A copy that is under way is one of this IOAS: unmap waits for those only while it has accesses. */
-	(void)via_epoch_synchronize();
+	pthread_mutex_lock(&access->lock);
+	while (access->n_copies)
+		pthread_cond_wait(&access->copied, &access->lock);
+	pthread_mutex_unlock(&access->lock);
 	list_remove(via_ioas_accesses(ioas), access);
 	via_ioas_access_leave(ioas, alignment_of(access));
 }
@@ -825,35 +822,67 @@ int via_access_identities(struct via_access *access, via_iova_t iova, uint64_t l
 
 /* Copying ---------------------------------------------------------------- */
 
-/* What one section may do from iova on; *ret_done bytes were done. */
-static int copy_part(struct via_ioas *ioas, via_iova_t iova, via_iova_t last, void *buf, bool write,
-		     uint64_t *ret_done)
+/*
+ * At most a part, of one area, from iova on; *ret_done bytes were done. No lock is held nor section
+ * open while the program is asked: who unmaps waits for the use.
+ */
+static int copy_part(struct via_access *access, struct via_ioas *ioas, via_iova_t iova,
+		     via_iova_t last, void *buf, bool write, uint64_t *ret_done)
 {
+	struct via_use_range range;
+	struct via_use use = {
+		.ranges = &range, .n_ranges = 1, .kind = VIA_USE_COPY, .user = access,
+	};
 	struct via_pages *pages = NULL;
 	struct via_ioas_area *area;
 	uint64_t offset = 0, len = last - iova;
 	int rc;
 
 	*ret_done = 0;
-	/* Who unmaps waits for the section. Not the other way round: changers wait for sections with the lock held. */
 	via_ioas_lock(ioas);
-	via_epoch_enter();
 	rc = area_at(ioas, iova, &area);
 	if (!rc)
 		rc = check_rights(area, write);
 	if (!rc) {
 		if (len > area->last - iova)
 			len = area->last - iova;
-		len = len < SECTION_BYTES ? len + 1 : SECTION_BYTES;
+		len = len < PART_BYTES ? len + 1 : PART_BYTES;
 		pages = via_pages_get(area->pages);
 		offset = area->offset + (iova - area->first);
+		range = (struct via_use_range){ iova, iova + (len - 1) };
+		via_use_begin(&ioas->uses, &use);
 	}
 	via_ioas_unlock(ioas);
-	if (!rc)
-		rc = via_pages_copy(pages, offset, buf, len, write, ret_done);
-	via_epoch_exit();
+	if (rc)
+		return rc;
+	rc = via_pages_copy(pages, offset, buf, len, write, ret_done);
+	via_use_end(&use);
 	via_pages_put(pages);
 	return rc;
+}
+
+/* A copy begins: who leaves the IOAS waits for it. As ioas_of(), and: */
+static struct via_ioas *begin_copy(struct via_access *access)
+{
+	struct via_ioas *ioas;
+
+	pthread_mutex_lock(&access->lock);
+	ioas = access->leaving ? NULL : access->ioas;
+	if (ioas) {
+		(void)via_ioas_get(ioas);
+		access->n_copies++;
+	}
+	pthread_mutex_unlock(&access->lock);
+	return ioas;
+}
+
+static void end_copy(struct via_access *access, struct via_ioas *ioas)
+{
+	pthread_mutex_lock(&access->lock);
+	if (!--access->n_copies)
+		pthread_cond_broadcast(&access->copied);
+	pthread_mutex_unlock(&access->lock);
+	via_ioas_put(ioas);
 }
 
 int via_access_rw(struct via_access *access, via_iova_t iova, void *buf, uint64_t len, bool write)
@@ -865,24 +894,19 @@ int via_access_rw(struct via_access *access, via_iova_t iova, void *buf, uint64_
 
 	if (rc)
 		return rc;
-	ioas = ioas_of(access, false);
+	ioas = begin_copy(access);
 	if (!ioas)
 		return -ENOENT;
-	via_ioas_hold(ioas);
 	while (!rc && len) {
 		uint64_t done;
 
-		rc = copy_part(ioas, iova, last, at, write, &done);
-		if (rc == -EAGAIN) {
-			via_ioas_drop(ioas);
+		rc = copy_part(access, ioas, iova, last, at, write, &done);
+		if (rc == -EAGAIN)
 			rc = wait_unparked(access, ioas, iova, iova);
-			via_ioas_hold(ioas);
-		}
 		at += done;
 		iova += done;
 		len -= done;
 	}
-	via_ioas_drop(ioas);
-	via_ioas_put(ioas);
+	end_copy(access, ioas);
 	return rc;
 }

@@ -55,8 +55,6 @@ int via_access_rw(struct via_access *access, via_iova_t iova, void *buf, uint64_
 
 void via_access_list_init(struct via_access_list *list);
 void via_access_list_deinit(struct via_access_list *list);
-/* If not, copies may be under way, in read sections, also of areas that are not loaded. */
-bool via_access_list_empty(struct via_access_list *list);
 /* Call unmap of each access that pins, with no lock held. */
 void via_access_list_notify(struct via_access_list *list, via_iova_t iova, uint64_t len);
 /*

@@ -40,13 +40,13 @@ const struct via_piece *via_area_piece(const struct via_area_fill *fill, uint64_
 	return &fill->pieces[low];
 }
 
-/* Where all of fill lies in our memory in one piece, or NULL. */
+/* Where all of fill lies in our memory in one piece, and nobody holds up a copy; or NULL. */
 static uint8_t *host_of(const struct via_area_fill *fill)
 {
 	const struct via_piece *piece = fill->pieces;
 	const struct via_store_seg *seg;
 
-	if (fill->n != 1 || !piece->store)
+	if (fill->n != 1 || !piece->store || !piece->store->prompt)
 		return NULL;
 	seg = via_store_seg(piece->store, piece->store_offset);
 	if (!seg->host || piece->len > seg->len - (piece->store_offset - seg->offset))

@@ -467,14 +467,27 @@ struct registers {
 	uint64_t offset, len;
 };
 
-/* The pieces of one section. */
+/* The pieces of one section, of one kind. */
 struct batch {
 	size_t n;
 	uint64_t bytes;
 	struct via_store_run runs[SECTION_RUNS];
-	via_iova_t iovas[SECTION_RUNS];
+	struct via_use_range ranges[SECTION_RUNS]; /* their IOVAs */
 	const struct via_ioas_area *areas[SECTION_RUNS];
+	/*
+	 * A program can hold up copies of these: they are made outside of the section. Who takes
+	 * the memory away, or the device from the domain, waits for the use.
+	 */
+	bool slow;
+	struct via_domain *target;
+	struct via_use use;
 };
+
+/* Is what has been reached of another kind than the batch? */
+static bool is_other(const struct batch *batch, const struct via_store *store)
+{
+	return batch->n && (!store || store->prompt == batch->slow);
+}
 
 /* As much as one section may do. False with a reason. */
 static bool collect(struct via_dma *dma, struct via_domain *target, struct walk *walk, bool write,
@@ -482,8 +495,6 @@ static bool collect(struct via_dma *dma, struct via_domain *target, struct walk 
 {
 	uint64_t limit = SECTION_BATCH;
 
-	batch->n = 0;
-	batch->bytes = 0;
 	while (walk->n_segs && batch->n < SECTION_RUNS && batch->bytes < limit) {
 		via_iova_t iova = walk->segs->iova + walk->done;
 		struct walk before = *walk;
@@ -492,11 +503,11 @@ static bool collect(struct via_dma *dma, struct via_domain *target, struct walk 
 		if (!walk_next(dma, target->ioas, walk, write ? VIA_PROT_WRITE : VIA_PROT_READ,
 			       SECTION_BYTES, &reach, why))
 			return false;
+		if (is_other(batch, reach.run.store)) {
+			*walk = before;
+			return true;
+		}
 		if (!reach.run.store) {
-			if (batch->n) {
-				*walk = before;
-				return true;
-			}
 			registers->pages = reach.area->pages;
 			via_pages_access_begin(registers->pages);
 			registers->offset = reach.area->offset + reach.at;
@@ -505,10 +516,12 @@ static bool collect(struct via_dma *dma, struct via_domain *target, struct walk 
 				mark_written(dma, target, iova, reach.run.len);
 			return true;
 		}
+		batch->slow = !reach.run.store->prompt;
 		/* Copies of our own gain nothing by batching. */
-		if (__atomic_load_n(&reach.area->host, __ATOMIC_RELAXED))
+		if (!batch->slow)
 			limit = SECTION_BYTES;
-		batch->iovas[batch->n] = iova;
+		batch->ranges[batch->n] =
+			(struct via_use_range){ iova, iova + (reach.run.len - 1) };
 		batch->areas[batch->n] = reach.area;
 		batch->bytes += reach.run.len;
 		batch->runs[batch->n++] = reach.run;
@@ -516,32 +529,79 @@ static bool collect(struct via_dma *dma, struct via_domain *target, struct walk 
 	return true;
 }
 
-/* *buf moves on. 0 or -1 with a reason; what comes next may be registers. */
-static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, bool write,
-			struct registers *registers, enum via_dma_fault *why)
+/* In a section, or with the use. */
+static int copy_batch(const struct batch *batch, uint8_t *buf, bool write)
 {
-	struct via_domain *target = attached(dma, why);
-	struct batch batch;
-	struct iovec iov;
+	const struct iovec iov = { buf, batch->bytes };
+
+	if (write)
+		return via_store_writev(batch->runs, batch->n, &iov, 1);
+	return via_store_readv(batch->runs, batch->n, &iov, 1);
+}
+
+/* Inside a section. Of a write that fails the beginning may be there. */
+static void mark_batch(struct via_dma *dma, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		mark_written(dma, batch->target, batch->ranges[i].first, batch->runs[i].len);
+}
+
+/* *buf moves on. 0 or -1 with a reason; what comes next may be registers, or a slow batch. */
+static int copy_section(struct via_dma *dma, struct walk *walk, uint8_t **buf, bool write,
+			struct batch *batch, struct registers *registers, enum via_dma_fault *why)
+{
 	int failed;
 
-	if (!target || !collect(dma, target, walk, write, &batch, registers, why))
+	batch->n = 0;
+	batch->bytes = 0;
+	batch->slow = false;
+	batch->target = attached(dma, why);
+	if (!batch->target || !collect(dma, batch->target, walk, write, batch, registers, why))
 		return -1;
-	if (!batch.n)
+	if (batch->slow) {
+		batch->use = (struct via_use){
+			.ranges = batch->ranges,
+			.n_ranges = batch->n,
+			.kind = VIA_USE_COPY,
+			.user = dma,
+			.domain = batch->target,
+		};
+		via_use_begin(&batch->target->ioas->uses, &batch->use);
+	}
+	if (batch->slow || !batch->n)
 		return 0;
-	iov = (struct iovec){ *buf, batch.bytes };
 	*why = VIA_DMA_MEMORY;
-	failed = write ? via_store_writev(batch.runs, batch.n, &iov, 1) :
-			 via_store_readv(batch.runs, batch.n, &iov, 1);
-	/* Of a write that fails the beginning may be there. */
-	for (size_t i = 0; write && i < batch.n; i++) {
-		mark_written(dma, target, batch.iovas[i], batch.runs[i].len);
-		via_pages_written(batch.areas[i]->pages);
+	failed = copy_batch(batch, *buf, write);
+	if (write) {
+		mark_batch(dma, batch);
+		for (size_t i = 0; i < batch->n; i++)
+			via_pages_written(batch->areas[i]->pages);
 	}
 	if (failed)
 		return -1;
-	*buf += batch.bytes;
+	*buf += batch->bytes;
 	return 0;
+}
+
+/*
+ * Outside of sections: the program may take its time. The marks come before the end of the use,
+ * so that who unmaps and then asks for them has them all; tracking that has been
+ * switched on meanwhile is found.
+ */
+static int copy_slowly(struct via_dma *dma, struct batch *batch, uint8_t **buf, bool write,
+		       enum via_dma_fault *why)
+{
+	int failed = copy_batch(batch, *buf, write);
+
+	if (write) {
+		via_epoch_enter();
+		mark_batch(dma, batch);
+		via_epoch_exit();
+	}
+	via_use_end(&batch->use);
+	*why = VIA_DMA_MEMORY;
+	*buf += batch->bytes;
+	return failed ? -1 : 0;
 }
 
 /* Outside of sections: the region may do whatever it wants. */
@@ -561,6 +621,7 @@ static int copy_list(struct via_dma *dma, const struct via_dma_seg *segs, size_t
 {
 	struct walk walk = { .segs = segs, .n_segs = n_segs };
 	uint32_t stops = stops_of(dma);
+	struct batch batch;
 	uint8_t *at = buf;
 	uint64_t total = 0;
 	int rc = 0;
@@ -575,8 +636,10 @@ static int copy_list(struct via_dma *dma, const struct via_dma_seg *segs, size_t
 		enum via_dma_fault why;
 
 		via_epoch_enter();
-		rc = copy_section(dma, &walk, &at, write, &registers, &why);
+		rc = copy_section(dma, &walk, &at, write, &batch, &registers, &why);
 		via_epoch_exit();
+		if (!rc && batch.slow)
+			rc = copy_slowly(dma, &batch, &at, write, &why);
 		if (registers.pages)
 			rc = copy_registers(&registers, &at, write, &why);
 		if (rc && why == VIA_DMA_SUSPENDED && wait_unparked(dma, stops, rings, walk.until)) {

@@ -338,6 +338,287 @@ static void test_tracking_waits_for_one_that_attaches(void **state)
 	assert_int_equal(end(&track), 0);
 }
 
+/* Copies ------------------------------------------------------------------------- */
+
+static int call_read(struct call *call)
+{
+	return via_dma_read(call->f->dma, call->iova, call->buf, call->len);
+}
+
+static int call_write(struct call *call)
+{
+	memset(call->buf, 'w', call->len);
+	return via_dma_write(call->f->dma, call->iova, call->buf, call->len);
+}
+
+static int call_access_write(struct call *call)
+{
+	memset(call->buf, 'w', call->len);
+	return via_access_rw(call->access, call->iova, call->buf, call->len, true);
+}
+
+static int call_leave(struct call *call)
+{
+	via_access_detach(call->access);
+	return 0;
+}
+
+static int call_suspend(struct call *call)
+{
+	uint64_t size;
+
+	return via_ioas_suspend(call->ioas, call->iova, call->iova + (call->len - 1), &size);
+}
+
+/* What no program may hold up: all the others' affairs. */
+static int call_others(struct call *call)
+{
+	static const struct via_ledger_owner nobody;
+	struct fixture *f = call->f;
+	int rc = via_epoch_synchronize();
+
+	for (unsigned int i = 0; !rc && i < 10; i++) {
+		via_iova_t iova = IOVA;
+		struct via_pages *pages;
+		uint64_t bytes;
+
+		rc = via_pages_new_memory(f->own_space, (uintptr_t)f->mem, PAGE, true, &nobody,
+					  &pages);
+		if (rc)
+			break;
+		rc = via_ioas_map_pages(f->other, pages, 0, PAGE, RW, FIXED, &iova, NULL);
+		via_pages_put(pages);
+		if (!rc)
+			rc = via_ioas_unmap_range(f->other, IOVA, IOVA + PAGE - 1, &bytes);
+	}
+	return rc;
+}
+
+static void hold_up(struct fixture *f, struct call *copy)
+{
+	__atomic_store_n(&f->program.holds_up, true, __ATOMIC_RELEASE);
+	begin(copy);
+	for (unsigned int i = 0; i < 10000; i++, nap(1))
+		if (__atomic_load_n(&f->program.held_up, __ATOMIC_ACQUIRE))
+			return;
+	fail();
+}
+
+static void go_on(struct fixture *f)
+{
+	__atomic_store_n(&f->program.holds_up, false, __ATOMIC_RELEASE);
+}
+
+/* Of a copy at the first two pages, whose program does not answer. */
+static void check_held_up(struct fixture *f, struct call *copy)
+{
+	struct call unmap = {.fn = call_unmap, .ioas = f->ioas, .iova = IOVA, .len = 2 * PAGE};
+	struct call beside = unmap;
+	struct call others = {.fn = call_others, .f = f};
+	bool ended, waited;
+
+	beside.iova = IOVA + 2 * PAGE;
+	copy->f = f;
+	copy->iova = IOVA + 0x800;
+	copy->len = PAGE;
+	assert_int_equal(map(f, f->space, 0, 2), 0);
+	assert_int_equal(map(f, f->space, 2, 2), 0);
+	hold_up(f, copy);
+	begin(&others);
+	begin(&beside);
+	ended = ends(&others) && ends(&beside);
+	begin(&unmap);
+	waited = waits(&unmap);
+	go_on(f);
+	assert_int_equal(end(copy), 0);
+	assert_int_equal(end(&others), 0);
+	assert_int_equal(end(&beside), 0);
+	assert_int_equal(end(&unmap), 0);
+	assert_true(ended);
+	assert_true(waited);
+}
+
+static void test_nobody_else_waits_for_a_read(void **state)
+{
+	struct call copy = {.fn = call_read};
+
+	check_held_up(*state, &copy);
+	assert_int_equal(copy.buf[0], 'm');
+	assert_int_equal(copy.buf[PAGE - 1], 'm');
+}
+
+static void test_nobody_else_waits_for_a_write(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_write};
+
+	check_held_up(f, &copy);
+	assert_int_equal(f->mem[0x7ff], 'm');
+	assert_int_equal(f->mem[0x800], 'w');
+	assert_int_equal(f->mem[PAGE + 0x7ff], 'w');
+	assert_int_equal(f->mem[PAGE + 0x800], 'm');
+}
+
+static void test_nobody_else_waits_for_an_access(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_access_write};
+
+	assert_int_equal(via_access_new(NULL, NULL, &copy.access), 0);
+	assert_int_equal(via_access_attach(copy.access, f->ioas), 0);
+	check_held_up(f, &copy);
+	assert_int_equal(f->mem[0x800], 'w');
+	via_access_free(copy.access);
+}
+
+/* Nor does it wait for others of its IOAS; who leaves waits. */
+static void test_leaving_waits_for_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_access_write, .f = f, .iova = IOVA, .len = PAGE};
+	struct call leave = {.fn = call_leave};
+	struct call detach = {.fn = call_attach, .f = f};
+	bool ended, waited;
+
+	assert_int_equal(via_access_new(NULL, NULL, &copy.access), 0);
+	leave.access = copy.access;
+	assert_int_equal(via_access_attach(copy.access, f->ioas), 0);
+	assert_int_equal(map(f, f->space, 0, 1), 0);
+	hold_up(f, &copy);
+	begin(&detach);
+	ended = ends(&detach);
+	begin(&leave);
+	waited = waits(&leave);
+	go_on(f);
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(end(&detach), 0);
+	assert_int_equal(end(&leave), 0);
+	assert_true(ended);
+	assert_true(waited);
+	via_access_free(copy.access);
+}
+
+static void test_detaching_waits_for_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_write, .f = f, .iova = IOVA, .len = PAGE};
+	struct call leave = {.fn = call_attach, .f = f, .domain = f->other_domain};
+	bool waited;
+
+	assert_int_equal(map(f, f->space, 0, 1), 0);
+	hold_up(f, &copy);
+	begin(&leave);
+	waited = waits(&leave);
+	go_on(f);
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(end(&leave), 0);
+	assert_true(waited);
+}
+
+static void test_suspending_waits_for_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_write, .f = f, .iova = IOVA, .len = PAGE};
+	struct call suspend = {.fn = call_suspend, .ioas = f->ioas, .iova = IOVA, .len = PAGE};
+	bool waited;
+
+	via_ioas_set_vaddr_wait(f->ioas, 10);
+	assert_int_equal(map(f, f->space, 0, 1), 0);
+	hold_up(f, &copy);
+	begin(&suspend);
+	waited = waits(&suspend);
+	go_on(f);
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(end(&suspend), 0);
+	assert_true(waited);
+}
+
+static int note(void *cookie, via_iova_t first, via_iova_t last)
+{
+	*(struct via_iova_range *)cookie = (struct via_iova_range){first, last};
+	return 0;
+}
+
+/* A copy that began before, and ended after, tracking was switched on is seen by both kinds. */
+static void test_a_mark_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+	const struct via_iova_range range = {IOVA, IOVA + 4 * PAGE - 1};
+	struct call copy = {.fn = call_write, .f = f, .iova = IOVA + PAGE, .len = PAGE};
+	struct call track = {.fn = call_track, .domain = f->domain};
+	struct via_iova_range dirty = {0};
+	struct via_dma_log *log;
+	via_iova_t at;
+	bool ended;
+
+	assert_int_equal(via_dma_log_new(&range, 1, 12, &log), 0);
+	assert_int_equal(map(f, f->space, 0, 4), 0);
+	hold_up(f, &copy);
+	begin(&track);
+	ended = ends(&track);
+	if (ended)
+		assert_int_equal(via_dma_log_start(f->dma, log), 0);
+	go_on(f);
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(end(&track), 0);
+	assert_true(ended);
+	assert_true(via_dma_log_next(log, IOVA, IOVA + 4 * PAGE - 1, &at));
+	assert_int_equal(at, IOVA + PAGE);
+	assert_int_equal(via_dirty_store_harvest(via_domain_dirty(f->domain), 0, UINT64_MAX, true,
+						 note, &dirty),
+			 0);
+	assert_int_equal(dirty.first, IOVA + PAGE);
+	via_dma_log_stop(f->dma);
+	via_dma_log_put(log);
+	assert_int_equal(via_domain_track(f->domain, false), 0);
+}
+
+/* Unmap has the marks of all copies that it has waited for. */
+static void test_the_mark_comes_before_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_write, .f = f, .iova = IOVA + PAGE, .len = PAGE};
+	struct call leave = {.fn = call_attach, .f = f};
+	struct via_iova_range range = {0};
+
+	assert_int_equal(via_domain_track(f->domain, true), 0);
+	assert_int_equal(map(f, f->space, 0, 4), 0);
+	hold_up(f, &copy);
+	begin(&leave);
+	assert_true(waits(&leave));
+	go_on(f);
+	assert_int_equal(end(&leave), 0);
+	assert_int_equal(via_dirty_store_harvest(via_domain_dirty(f->domain), 0, UINT64_MAX, true,
+						 note, &range),
+			 0);
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(range.first, IOVA + PAGE);
+	assert_int_equal(range.last, IOVA + 2 * PAGE - 1);
+}
+
+/* Mapped memory, private memory, and mapped memory in one access. */
+static void test_kinds_in_one_access(void **state)
+{
+	struct fixture *f = *state;
+	struct via_dma_seg segs[] = {{IOVA + 16, 3 * PAGE}, {IOVA + PAGE, 8}, {IOVA, 8}};
+	uint8_t buf[3 * PAGE + 16], back[3 * PAGE + 16];
+
+	for (size_t i = 0; i < sizeof(buf); i++)
+		buf[i] = (uint8_t)(i * 5 + i / 251);
+	assert_int_equal(map(f, f->own_space, 0, 1), 0);
+	assert_int_equal(map(f, f->space, 1, 2), 0);
+	assert_int_equal(map(f, f->own_space, 3, 1), 0);
+	assert_int_equal(via_dma_writev(f->dma, segs, 1, buf), 0);
+	assert_memory_equal(f->mem + 16, buf, 3 * PAGE);
+	assert_int_equal(via_dma_readv(f->dma, segs, 3, back), 0);
+	assert_memory_equal(back, f->mem + 16, 3 * PAGE);
+	assert_memory_equal(back + 3 * PAGE, f->mem + PAGE, 8);
+	assert_memory_equal(back + 3 * PAGE + 8, f->mem, 8);
+	/* A hole behind: all that fails. */
+	segs[0].iova = IOVA + 2 * PAGE;
+	assert_int_equal(via_dma_readv(f->dma, segs, 1, back), -EFAULT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -346,6 +627,15 @@ int main(void)
 		TEST(test_unmap_of_a_part_waits_for_its_own_leases),
 		TEST(test_detaching_waits_for_leases),
 		TEST(test_tracking_waits_for_one_that_attaches),
+		TEST(test_nobody_else_waits_for_a_read),
+		TEST(test_nobody_else_waits_for_a_write),
+		TEST(test_nobody_else_waits_for_an_access),
+		TEST(test_leaving_waits_for_a_copy),
+		TEST(test_detaching_waits_for_a_copy),
+		TEST(test_suspending_waits_for_a_copy),
+		TEST(test_a_mark_is_not_lost),
+		TEST(test_the_mark_comes_before_the_end),
+		TEST(test_kinds_in_one_access),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,16 +102,16 @@ void via_ioas_quiesce(struct via_ioas *ioas, struct via_ioas_area *list)
 			continue;
 		via_area_hide(area);
 	}
-	if (!list || (!loaded && via_access_list_empty(&ioas->accesses)))
-		return;
-	dead = exhume(ioas);
-	(void)via_epoch_synchronize();
-	free_unseen(dead);
+	if (loaded) {
+		dead = exhume(ioas);
+		(void)via_epoch_synchronize();
+		free_unseen(dead);
+	}
+	/* Accesses copy also what is not loaded. */
 	for (struct via_ioas_area *area = list; area; area = area->next) {
-		if (!area->loaded)
-			continue;
 		via_ioas_wait_for_area(ioas, area, "unmapping");
-		via_area_unload(area);
+		if (area->loaded)
+			via_area_unload(area);
 	}
 }
 
