@@ -7,6 +7,7 @@
 #include "iommu/ioas-private.h"
 #include "iommu/suspend.h"
 #include "memory/guard.h"
+#include "memory/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +18,20 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include <linux/magic.h>
+#include <linux/userfaultfd.h>
 
 #define PAGE 4096u
 #define IOVA 0x100000u
@@ -619,6 +629,146 @@ static void test_kinds_in_one_access(void **state)
 	assert_int_equal(via_dma_readv(f->dma, segs, 1, back), -EFAULT);
 }
 
+/* The same with a program that does it in earnest: a child whose pages nobody brings ------- */
+
+static int child_readv(struct via_mm *mm, const struct iovec *local, size_t n_local,
+		       const struct iovec *remote, size_t n_remote)
+{
+	struct program *program = program_of(mm);
+	ssize_t done;
+
+	__atomic_add_fetch(&program->held_up, 1, __ATOMIC_ACQ_REL);
+	done = process_vm_readv(mm->pid, local, n_local, remote, n_remote, 0);
+	__atomic_sub_fetch(&program->held_up, 1, __ATOMIC_ACQ_REL);
+	return done < 0 ? -EFAULT : 0;
+}
+
+static int child_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
+			 struct via_backing *ret_backing)
+{
+	*ret_backing = (struct via_backing){.fd = -1, .len = len};
+	return 0;
+}
+
+/* What the child does with mem: 0 or an errno to fd; then it brings the pages when it is told to.
+ */
+static void serve(int fd, uint8_t *mem)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+		.range = {(uintptr_t)mem, 16 * PAGE},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_zeropage zero = {.range = range.range};
+	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC), rc;
+
+	rc = uffd < 0 || madvise(mem, 16 * PAGE, MADV_DONTNEED) || ioctl(uffd, UFFDIO_API, &api) ||
+			     ioctl(uffd, UFFDIO_REGISTER, &range)
+		     ? errno
+		     : 0;
+	if (write(fd, &rc, sizeof(rc)) == sizeof(rc) && read(fd, &rc, sizeof(rc)) == sizeof(rc))
+		(void)ioctl(uffd, UFFDIO_ZEROPAGE, &zero);
+	(void)read(fd, &rc, sizeof(rc));
+	_exit(0);
+}
+
+static bool is_stuck(const struct fixture *f)
+{
+	for (unsigned int i = 0; i < 2000; i++, nap(1))
+		if (__atomic_load_n(&f->program.held_up, __ATOMIC_ACQUIRE))
+			break;
+	nap(50);
+	return __atomic_load_n(&f->program.held_up, __ATOMIC_ACQUIRE);
+}
+
+static void test_userfaultfd(void **state)
+{
+	struct fixture *f = *state;
+	struct call copy = {.fn = call_read, .f = f, .iova = IOVA, .len = PAGE};
+	struct call unmap = {.fn = call_unmap, .ioas = f->ioas, .iova = IOVA, .len = 2 * PAGE};
+	struct call others = {.fn = call_others, .f = f};
+	bool ended, waited, stuck;
+	int fds[2], rc = -1;
+	pid_t child;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		(void)close(fds[0]);
+		serve(fds[1], f->mem);
+	}
+	(void)close(fds[1]);
+	assert_int_equal(read(fds[0], &rc, sizeof(rc)), sizeof(rc));
+	if (rc) {
+		print_message("userfaultfd of a child: %s\n", strerror(rc));
+		(void)close(fds[0]);
+		(void)waitpid(child, NULL, 0);
+		skip();
+	}
+	f->ops.readv = child_readv;
+	f->ops.backing = child_backing;
+	f->program.mm.pid = child;
+	assert_int_equal(map(f, f->space, 0, 2), 0);
+	begin(&copy);
+	stuck = is_stuck(f);
+	begin(&others);
+	ended = ends(&others);
+	begin(&unmap);
+	waited = waits(&unmap);
+	assert_int_equal(write(fds[0], &rc, sizeof(rc)), sizeof(rc));
+	assert_int_equal(end(&copy), 0);
+	assert_int_equal(end(&others), 0);
+	assert_int_equal(end(&unmap), 0);
+	(void)close(fds[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_int_equal(copy.buf[0], 0); /* what the child has brought */
+	assert_true(stuck);
+	assert_true(ended);
+	assert_true(waited);
+}
+
+/* Pages of a file may come from a server, which a program may be: they are copied as private memory
+ * is. */
+static void test_files_are_not_prompt(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *path; /* NULL: a memfd */
+		bool prompt;
+	} files[] = {{NULL, true}, {"/proc/self/exe", false}};
+	uint8_t byte;
+
+	for (size_t i = 0; i < 2; i++) {
+		int fd = files[i].path ? open(files[i].path, O_RDONLY | O_CLOEXEC)
+				       : memfd_create("via-test", MFD_CLOEXEC);
+		struct via_space *space;
+		struct via_store *store;
+		bool prompt = files[i].prompt;
+		struct statfs fs;
+		uint64_t bytes;
+
+		assert_true(fd >= 0);
+		assert_int_equal(fstatfs(fd, &fs), 0);
+		if (files[i].path && fs.f_type == TMPFS_MAGIC)
+			prompt = true; /* where it has been built */
+		if (!files[i].path)
+			assert_int_equal(ftruncate(fd, PAGE), 0);
+		assert_int_equal(via_space_new_fd(fd, VIA_PROT_READ, &space), 0);
+		assert_int_equal(via_store_new(space, 0, PAGE, VIA_PROT_READ, &store), 0);
+		assert_true(store->mapped);
+		assert_int_equal(store->prompt, prompt);
+		via_store_put(store);
+		assert_int_equal(via_ioas_map(f->ioas, IOVA, space, 0, PAGE, VIA_PROT_READ), 0);
+		assert_int_equal(!via_ioas_find(f->ioas, IOVA)->host, !prompt);
+		assert_int_equal(via_dma_read(f->dma, IOVA + 1, &byte, 1), 0);
+		assert_int_equal(byte, files[i].path ? 'E' : 0);
+		assert_int_equal(via_ioas_unmap(f->ioas, IOVA, IOVA + PAGE - 1, &bytes), 0);
+		via_space_put(space);
+		(void)close(fd);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -636,6 +786,8 @@ int main(void)
 		TEST(test_a_mark_is_not_lost),
 		TEST(test_the_mark_comes_before_the_end),
 		TEST(test_kinds_in_one_access),
+		TEST(test_userfaultfd),
+		TEST(test_files_are_not_prompt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

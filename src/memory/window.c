@@ -2,7 +2,6 @@
 #include "memory/space.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -43,13 +42,16 @@ static uint64_t round_up(uint64_t v, uint64_t to)
 	return (v + to - 1) & ~(to - 1);
 }
 
-/* Widen [offset, end), page multiples, to what is worth mapping of a file of this size. */
-static void widen(int fd, uint64_t size, uint64_t *offset, uint64_t *end)
+/*
+ * Widen [offset, end), page multiples, to what is worth mapping of a file of this size.
+ * True: its pages are memory and nothing else.
+ */
+static bool widen(int fd, uint64_t size, uint64_t *offset, uint64_t *end)
 {
 	struct statfs fs;
 
 	if (fstatfs(fd, &fs))
-		return;
+		return false;
 	*offset &= ~(WINDOW_ALIGN - 1);
 	if (fs.f_type == HUGETLBFS_MAGIC) {
 		/* A mapping must be whole pages, and one past the end would grow the file. */
@@ -59,11 +61,12 @@ static void widen(int fd, uint64_t size, uint64_t *offset, uint64_t *end)
 		*end = round_up(*end, WINDOW_ALIGN > page ? WINDOW_ALIGN : page);
 		if (*end > limit)
 			*end = limit;
-		return;
+		return true;
 	}
 	*end = round_up(*end, WINDOW_ALIGN);
 	if (*end > round_up(size, WINDOW_SLACK))
 		*end = round_up(size, WINDOW_SLACK);
+	return fs.f_type == TMPFS_MAGIC;
 }
 
 static int map(int fd, struct via_window *w)
@@ -108,9 +111,7 @@ int via_window_get(struct via_space *space, int fd, uint64_t offset, uint64_t le
 		}
 		wide_offset = want.offset;
 		wide_end = want.offset + want.len;
-		widen(fd, (uint64_t)st.st_size, &wide_offset, &wide_end);
-		/* Shared memory and huge pages alone have seals, and tell without asking a server. */
-		want.prompt = fcntl(fd, F_GET_SEALS) >= 0;
+		want.prompt = widen(fd, (uint64_t)st.st_size, &wide_offset, &wide_end);
 		*w = want;
 		if (wide_end >= want.offset + want.len) {
 			w->offset = wide_offset;
