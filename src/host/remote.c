@@ -3,7 +3,11 @@
  * The memory of a program behind a connection. Copies go by process_vm_readv
  * and writev: they obey the program's page protection and fail instead of
  * faulting. The pid is only trusted while the pidfd says that it is still the
- * same process and `gone` says that it has not executed another program.
+ * same process and `gone` says that it has not executed another program. Between
+ * that and a write the pid could be given to another process, if all pids go round
+ * meanwhile. /proc/PID/mem, which is bound to the memory, is no way out: writes to it
+ * disregard page protection (FOLL_FORCE), and it takes one run a call, by pages through
+ * a buffer.
  */
 #include "host/internal.h"
 #include "host/pins.h"
