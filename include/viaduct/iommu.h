@@ -215,8 +215,8 @@ VIA_PUBLIC void via_dma_free(struct via_dma *dma);
  * @ioas: a reference is taken, and given back when the device leaves
  *
  * Accesses reach the former IOAS or the new one. Returns when none through the former
- * one runs any more and the device's leases there are put, which it is asked for after
- * a while (struct via_dma_ops.reset). An access that waits for a suspended address looks
+ * one runs any more and the leases it has there are put: a device is asked to cancel its I/O
+ * after a while, by its reset. An access that waits for a suspended address looks
  * in the new IOAS. Where the device is already nothing is done. Waits for accesses of all
  * devices, without a bound.
  *
