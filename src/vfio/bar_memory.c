@@ -18,7 +18,7 @@
 #define CHECKS_MAX 256u
 
 struct place {
-	struct via_device *dev; /* borrowed: vfio->lock */
+	struct via_placed *placed; /* NULL: memory */
 	unsigned int region;
 	uint64_t offset; /* of the first page */
 };
@@ -28,17 +28,18 @@ static bool find_bar(const struct via_vfio *vfio, const struct via_page_identity
 		     struct place *ret_place)
 {
 	for (size_t i = 0; i < vfio->n_devices; i++) {
-		struct via_device *dev = vfio->devices[i]->dev;
+		struct via_placed *placed = vfio->devices[i];
 
 		for (unsigned int region = 0; region < VIA_REGION_ROM; region++) {
 			struct via_region_map map;
 			struct stat st;
 
-			if (via_device_region_map(dev, region, &map) < 0 || fstat(map.fd, &st) < 0)
+			if (via_device_region_map(placed->dev, region, &map) < 0 ||
+			    fstat(map.fd, &st) < 0)
 				continue;
 			if (st.st_dev != identity->space || st.st_ino != identity->object)
 				continue;
-			*ret_place = (struct place){dev, region, identity->page * PAGE};
+			*ret_place = (struct place){placed, region, identity->page * PAGE};
 			return true;
 		}
 	}
@@ -105,8 +106,8 @@ static void find_runs(struct via_mm *mm, uint64_t addr, uint64_t len, struct loo
 
 static bool follows(const struct place *place, const struct place *last, uint64_t last_len)
 {
-	return place->dev == last->dev && place->region == last->region &&
-	       (!place->dev || place->offset == last->offset + last_len);
+	return place->placed == last->placed && place->region == last->region &&
+	       (!place->placed || place->offset == last->offset + last_len);
 }
 
 /* The areas of a part, to be looked at without the lock. */
@@ -114,7 +115,7 @@ static int list_checks(struct look *look, const struct place *place, uint64_t ad
 {
 	struct via_region_map map;
 
-	if (via_device_region_map(place->dev, place->region, &map) < 0)
+	if (via_device_region_map(place->placed->dev, place->region, &map) < 0)
 		return -EFAULT;
 	for (size_t i = 0; i < map.n_areas; i++) {
 		const struct via_area *area = &map.areas[i];
@@ -143,7 +144,7 @@ static int export_part(struct look *look, const struct place *place, uint64_t ad
 
 	if (ret < 0)
 		return ret;
-	ret = via_region_export_new(place->dev, place->region, &range, 1, &part->export);
+	ret = via_region_export_new(place->placed->dev, place->region, &range, 1, &part->export);
 	return ret && ret != -ENOMEM ? -EFAULT : ret;
 }
 
@@ -159,13 +160,14 @@ static bool allowed(const struct look *look, struct via_mm *mm, bool writable)
 	return true;
 }
 
-/* Runs to parts: of one BAR each, with an export of it, or of memory. vfio->lock held. */
-static int find_parts(const struct via_vfio *vfio, uint64_t addr, struct look *look)
+/*
+ * Runs to parts: of one BAR each, or of memory. vfio->lock held; the devices are looked at
+ * without it, and stay meanwhile.
+ */
+static void find_parts(const struct via_vfio *vfio, struct look *look, struct place *places)
 {
-	struct place places[RUNS_MAX];
 	uint64_t done = 0;
 	size_t n = 0;
-	int ret = 0;
 
 	for (size_t i = 0; i < look->n_runs; done += look->runs[i++].len) {
 		struct place place = {0};
@@ -173,18 +175,44 @@ static int find_parts(const struct via_vfio *vfio, uint64_t addr, struct look *l
 		if (!look->runs[i].identity.object ||
 		    !find_bar(vfio, &look->runs[i].identity, &place))
 			place = (struct place){0};
-		look->n_bars += place.dev != NULL;
+		look->n_bars += place.placed != NULL;
 		if (n && follows(&place, &places[n - 1], look->parts[n - 1].len)) {
 			look->parts[n - 1].len += look->runs[i].len;
 			continue;
 		}
+		if (place.placed)
+			via_placed_file_added(place.placed);
 		places[n] = place;
 		look->parts[n++] = (struct via_mixed_part){.start = done, .len = look->runs[i].len};
 	}
 	look->n_parts = n;
-	for (size_t i = 0; !ret && look->n_bars && i < n; i++)
-		if (places[i].dev)
+}
+
+static void drop_places(struct via_vfio *vfio, const struct look *look,
+			const struct place *places)
+{
+	if (!look->n_bars)
+		return;
+	pthread_mutex_lock(&vfio->lock);
+	for (size_t i = 0; i < look->n_parts; i++)
+		if (places[i].placed)
+			via_placed_file_gone(places[i].placed);
+	pthread_mutex_unlock(&vfio->lock);
+}
+
+/* An export may have to wait until nobody accesses the device. */
+static int export_parts(struct via_vfio *vfio, uint64_t addr, struct look *look)
+{
+	struct place places[RUNS_MAX];
+	int ret = 0;
+
+	pthread_mutex_lock(&vfio->lock);
+	find_parts(vfio, look, places);
+	pthread_mutex_unlock(&vfio->lock);
+	for (size_t i = 0; !ret && look->n_bars && i < look->n_parts; i++)
+		if (places[i].placed)
 			ret = export_part(look, &places[i], addr, &look->parts[i]);
+	drop_places(vfio, look, places);
 	return ret;
 }
 
@@ -206,9 +234,7 @@ int via_bar_memory(struct via_vfio *vfio, struct via_caller *caller, uint64_t ad
 	    len > UINT64_MAX - 2 * PAGE)
 		return 0;
 	find_runs(mm, addr - start, pages, &look);
-	pthread_mutex_lock(&vfio->lock);
-	ret = find_parts(vfio, addr - start, &look);
-	pthread_mutex_unlock(&vfio->lock);
+	ret = export_parts(vfio, addr - start, &look);
 	if (!ret && !look.n_bars)
 		return 0;
 	if (!ret && (!look.all || use->refused || !allowed(&look, mm, use->writable)))

@@ -86,17 +86,21 @@ static int check_token(struct via_device_file *df, struct via_caller *caller,
 	return ret;
 }
 
-static int open_node(struct via_device_file *df, struct via_iommufd *iommufd, uint32_t *ret_id)
+static int open_node(struct via_device_file *df, struct via_caller *caller,
+		     struct via_iommufd *iommufd, uint32_t *ret_id)
 {
 	struct via_placed *placed = df->placed;
 	int ret;
 
 	pthread_mutex_lock(&df->vfio->lock);
-	ret = may_bind(df);
+	/* The group may be on its way out of a container. */
+	ret = via_turn_wait(df->vfio, &placed->group->turn, caller);
+	if (!ret)
+		ret = may_bind(df);
 	if (!ret) {
 		/* Before, so that nobody opens the group meanwhile. */
 		placed->group->n_bound++;
-		ret = via_placed_open(placed, df->way, iommufd, false);
+		ret = via_placed_open(placed, df->way, iommufd, false, caller);
 		if (ret < 0)
 			placed->group->n_bound--;
 		else
@@ -132,7 +136,7 @@ long via_cdev_bind(struct via_device_file *df, struct via_caller *caller, uint64
 	if (ret < 0)
 		return ret;
 	iommufd = via_iommufd_of(file);
-	ret = iommufd && iommufd->vfio == df->vfio ? open_node(df, iommufd, &id) : -EBADFD;
+	ret = iommufd && iommufd->vfio == df->vfio ? open_node(df, caller, iommufd, &id) : -EBADFD;
 	via_file_put(file);
 	if (ret < 0)
 		return ret;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * /dev/vfio/vfio: no group, then groups, then a type. Leaving a state goes
- * only back to the start, when the last group leaves.
+ * only back to the start, when the last group leaves. Each step is made by who has
+ * the container's turn, and what takes long of it, without vfio->lock: an IOMMU may be
+ * busy with memory of a program that does not answer, devices be attached and detached
+ * only when nobody looks at the address space any more.
  */
 #include "vfio/backend.h"
 
@@ -34,17 +37,12 @@ static void backend_set(struct via_container *container, struct via_backend *bac
 	pthread_mutex_unlock(&container->lock);
 }
 
-/* Point the devices of group at ioas, or at nothing. vfio->lock held. */
+/* Point the devices of group at ioas, or at nothing. The turn is ours, or the container's is. */
 static int attach_group(struct via_group *group, struct via_ioas *ioas)
 {
-	struct via_vfio *vfio = group->vfio;
+	for (struct via_placed *placed = group->devices; placed; placed = placed->next) {
+		int ret = via_device_attach(placed->dev, ioas);
 
-	for (size_t i = 0; i < vfio->n_devices; i++) {
-		int ret;
-
-		if (vfio->devices[i]->group != group)
-			continue;
-		ret = via_device_attach(vfio->devices[i]->dev, ioas);
 		if (ret < 0) {
 			attach_group(group, NULL);
 			return ret;
@@ -55,8 +53,8 @@ static int attach_group(struct via_group *group, struct via_ioas *ioas)
 
 static int attach_all(struct via_container *container, struct via_ioas *ioas)
 {
-	for (struct via_group *g = container->vfio->groups; g; g = g->next) {
-		int ret = g->container == container ? attach_group(g, ioas) : 0;
+	for (struct via_group *g = container->groups; g; g = g->next_joined) {
+		int ret = attach_group(g, ioas);
 
 		if (ret < 0) {
 			attach_all(container, NULL);
@@ -66,21 +64,29 @@ static int attach_all(struct via_container *container, struct via_ioas *ioas)
 	return 0;
 }
 
-int via_container_join(struct via_container *container, struct via_group *group)
+static int attach_new(struct via_container *container, struct via_group *group)
 {
 	struct via_backend *backend = container->backend;
+	int ret = backend ? backend->ops->join(backend, container->n_groups) : 0;
 
-	if (backend) {
-		int ret = backend->ops->join(backend, container->n_groups);
+	return ret || !backend ? ret : attach_group(group, backend->ops->ioas(backend));
+}
 
-		if (!ret)
-			ret = attach_group(group, backend->ops->ioas(backend));
-		if (ret < 0)
-			return ret;
-	}
+int via_container_join(struct via_container *container, struct via_group *group)
+{
+	struct via_vfio *vfio = container->vfio;
+	int ret;
+
+	pthread_mutex_unlock(&vfio->lock);
+	ret = attach_new(container, group);
+	pthread_mutex_lock(&vfio->lock);
+	if (ret < 0)
+		return ret;
 	container->refs++;
 	container->n_groups++;
 	group->container = container;
+	group->next_joined = container->groups;
+	container->groups = group;
 	return 0;
 }
 
@@ -94,14 +100,26 @@ static void container_put(struct via_container *container)
 
 void via_container_leave(struct via_container *container, struct via_group *group)
 {
+	struct via_vfio *vfio = container->vfio;
+	struct via_group **link = &container->groups;
+	struct via_backend *backend = NULL;
+
+	(void)via_turn_take(vfio, &container->turn, NULL);
+	pthread_mutex_unlock(&vfio->lock);
 	attach_group(group, NULL);
+	pthread_mutex_lock(&vfio->lock);
+	while (*link != group)
+		link = &(*link)->next_joined;
+	*link = group->next_joined;
 	group->container = NULL;
 	if (--container->n_groups == 0) {
-		struct via_backend *backend = container->backend;
-
+		backend = container->backend;
 		backend_set(container, NULL);
-		backend_put(backend);
 	}
+	pthread_mutex_unlock(&vfio->lock);
+	backend_put(backend);
+	pthread_mutex_lock(&vfio->lock);
+	via_turn_end(vfio, &container->turn);
 	container_put(container);
 }
 
@@ -148,7 +166,8 @@ static int check_extension(struct via_container *container, const struct via_bac
 	return 0;
 }
 
-static int set_iommu(struct via_container *container, struct via_caller *caller, uint64_t type)
+/* The turn is ours. */
+static int open_backend(struct via_container *container, struct via_caller *caller, uint64_t type)
 {
 	struct via_vfio *vfio = container->vfio;
 	const struct via_backend_ops *ops[2];
@@ -156,8 +175,6 @@ static int set_iommu(struct via_container *container, struct via_caller *caller,
 	size_t i, n;
 	int ret;
 
-	if (!container->n_groups || container->backend)
-		return -EINVAL;
 	n = backends(vfio, true, ops);
 	for (i = 0; i < n && ops[i]->check_extension(vfio, NULL, type) <= 0; i++)
 		;
@@ -181,6 +198,25 @@ static int set_iommu(struct via_container *container, struct via_caller *caller,
 	return 0;
 }
 
+static int set_iommu(struct via_container *container, struct via_caller *caller, uint64_t type)
+{
+	struct via_vfio *vfio = container->vfio;
+	int ret;
+
+	pthread_mutex_lock(&vfio->lock);
+	ret = via_turn_take(vfio, &container->turn, caller);
+	if (!ret) {
+		const bool ready = container->n_groups && !container->backend;
+
+		pthread_mutex_unlock(&vfio->lock);
+		ret = ready ? open_backend(container, caller, type) : -EINVAL;
+		pthread_mutex_lock(&vfio->lock);
+		via_turn_end(vfio, &container->turn);
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	return ret;
+}
+
 /* File -------------------------------------------------------------------- */
 
 static long container_ioctl(struct via_file *file, struct via_caller *caller, unsigned long cmd,
@@ -192,12 +228,8 @@ static long container_ioctl(struct via_file *file, struct via_caller *caller, un
 
 	if (cmd == VIA_VFIO_GET_API_VERSION)
 		return VIA_VFIO_API_VERSION;
-	if (cmd == VIA_VFIO_SET_IOMMU) {
-		pthread_mutex_lock(&container->vfio->lock);
-		ret = set_iommu(container, caller, arg);
-		pthread_mutex_unlock(&container->vfio->lock);
-		return ret;
-	}
+	if (cmd == VIA_VFIO_SET_IOMMU)
+		return set_iommu(container, caller, arg);
 
 	backend = backend_get(container);
 	if (cmd == VIA_VFIO_CHECK_EXTENSION)

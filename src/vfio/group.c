@@ -40,29 +40,41 @@ static int get_status(struct via_group *group, struct via_caller *caller, uint64
 
 	status.flags = 0;
 	pthread_mutex_lock(&group->vfio->lock);
+	ret = via_turn_wait(group->vfio, &group->turn, caller);
 	if (group->container || group->iommufd)
 		status.flags = VIA_VFIO_GROUP_FLAGS_CONTAINER_SET | VIA_VFIO_GROUP_FLAGS_VIABLE;
 	else if (!group->n_owned)
 		status.flags = VIA_VFIO_GROUP_FLAGS_VIABLE;
 	gone = group->gone;
 	pthread_mutex_unlock(&group->vfio->lock);
+	if (ret < 0)
+		return ret;
 	return gone ? -ENODEV : via_copy_out(caller, arg, &status, sizeof(status));
 }
 
-static int join_container(struct via_group *group, struct via_container *container)
+/* The turn is ours, vfio->lock held; likewise for the next two. */
+static int join_container(struct via_group *group, struct via_caller *caller,
+			  struct via_container *container)
 {
-	int ret = container->vfio == group->vfio ? via_group_claim(group, group) : -EBADFD;
+	struct via_vfio *vfio = group->vfio;
+	int ret = container->vfio == vfio ? via_group_claim(group, group) : -EBADFD;
 
 	if (ret < 0)
 		return ret;
-	ret = via_container_join(container, group);
+	ret = via_turn_take(vfio, &container->turn, caller);
+	if (!ret) {
+		ret = via_container_join(container, group);
+		via_turn_end(vfio, &container->turn);
+	}
 	if (ret < 0)
 		via_group_disclaim(group);
 	return ret;
 }
 
-static void leave_container(struct via_group *group)
+void via_group_leave(struct via_group *group)
 {
+	if (!group->container)
+		return;
 	via_container_leave(group->container, group);
 	via_group_disclaim(group);
 }
@@ -70,40 +82,56 @@ static void leave_container(struct via_group *group)
 /* Nobody's DMA goes there yet. */
 static int join_iommufd(struct via_group *group, struct via_iommufd *iommufd)
 {
-	int ret = iommufd->vfio == group->vfio ? via_iommufd_container_join(
-				iommufd, group->vfio->config.iommu_kind == VIA_IOMMU_NONE)
-					       : -EBADFD;
+	struct via_vfio *vfio = group->vfio;
+	int ret = -EBADFD;
 
+	pthread_mutex_unlock(&vfio->lock);
+	if (iommufd->vfio == vfio)
+		ret = via_iommufd_container_join(iommufd,
+						 vfio->config.iommu_kind == VIA_IOMMU_NONE);
+	pthread_mutex_lock(&vfio->lock);
 	if (!ret)
 		group->iommufd = via_iommufd_get(iommufd);
 	return ret;
 }
 
-static int join(struct via_group *group, struct via_caller *caller, struct via_file *file)
+static int join_file(struct via_group *group, struct via_caller *caller, struct via_file *file)
 {
 	struct via_iommufd *iommufd = via_iommufd_of(file);
-	int ret = -EBADFD;
 
-	pthread_mutex_lock(&group->vfio->lock);
 	if (group->container || group->iommufd)
-		ret = -EINVAL;
-	else if (group->gone)
-		ret = -ENODEV;
-	else if (group_allowed(group, caller))
-		ret = -EPERM;
-	else if (file->ops == &via_container_file_ops)
-		ret = join_container(group, VIA_CONTAINER_OF(file, struct via_container, file));
-	else if (iommufd)
-		ret = join_iommufd(group, iommufd);
-	pthread_mutex_unlock(&group->vfio->lock);
+		return -EINVAL;
+	if (group->gone)
+		return -ENODEV;
+	if (group_allowed(group, caller))
+		return -EPERM;
+	if (file->ops == &via_container_file_ops)
+		return join_container(group, caller,
+				      VIA_CONTAINER_OF(file, struct via_container, file));
+	return iommufd ? join_iommufd(group, iommufd) : -EBADFD;
+}
+
+static int join(struct via_group *group, struct via_caller *caller, struct via_file *file)
+{
+	struct via_vfio *vfio = group->vfio;
+	int ret;
+
+	pthread_mutex_lock(&vfio->lock);
+	ret = via_turn_take(vfio, &group->turn, caller);
+	if (!ret) {
+		ret = join_file(group, caller, file);
+		via_turn_end(vfio, &group->turn);
+	}
+	pthread_mutex_unlock(&vfio->lock);
 	return ret;
 }
 
-static bool has_container(struct via_group *group)
+static bool has_container(struct via_group *group, struct via_caller *caller)
 {
 	bool has;
 
 	pthread_mutex_lock(&group->vfio->lock);
+	(void)via_turn_wait(group->vfio, &group->turn, caller);
 	has = group->container || group->iommufd;
 	pthread_mutex_unlock(&group->vfio->lock);
 	return has;
@@ -122,7 +150,7 @@ static int set_container(struct via_group *group, struct via_caller *caller, uin
 		return -EBADF;
 	ret = caller->ops->file_get(caller, fd, &file);
 	/* A group that has a container says so before the kind of the file matters. */
-	if (ret == -EBADFD && has_container(group))
+	if (ret == -EBADFD && has_container(group, caller))
 		return -EINVAL;
 	if (ret < 0)
 		return ret;
@@ -131,12 +159,18 @@ static int set_container(struct via_group *group, struct via_caller *caller, uin
 	return ret;
 }
 
-static int unset_container(struct via_group *group)
+static int unset_container(struct via_group *group, struct via_caller *caller)
 {
+	struct via_vfio *vfio = group->vfio;
 	struct via_iommufd *iommufd;
-	int ret = 0;
+	int ret;
 
-	pthread_mutex_lock(&group->vfio->lock);
+	pthread_mutex_lock(&vfio->lock);
+	ret = via_turn_take(vfio, &group->turn, caller);
+	if (ret < 0) {
+		pthread_mutex_unlock(&vfio->lock);
+		return ret;
+	}
 	iommufd = group->iommufd;
 	group->iommufd = NULL;
 	if (!group->container)
@@ -144,8 +178,9 @@ static int unset_container(struct via_group *group)
 	else if (group->n_keeping > 1)
 		ret = -EBUSY; /* beside its own file: its devices' */
 	else
-		leave_container(group);
-	pthread_mutex_unlock(&group->vfio->lock);
+		via_group_leave(group);
+	via_turn_end(vfio, &group->turn);
+	pthread_mutex_unlock(&vfio->lock);
 	via_iommufd_put(iommufd);
 	return ret;
 }
@@ -204,13 +239,17 @@ static int find_device(struct via_group *group, const char *text, struct via_pla
 static int open_device(struct via_group *group, struct via_caller *caller, const char *text,
 		       struct via_file **ret_file, struct via_iommufd **ret_iommufd)
 {
-	struct via_iommufd *iommufd = group->iommufd;
-	enum via_way way = iommufd ? VIA_WAY_IOMMUFD : VIA_WAY_CONTAINER;
-	struct via_placed *placed;
-	int ret = find_device(group, text, &placed);
+	struct via_iommufd *iommufd;
+	struct via_placed *placed = NULL;
+	enum via_way way;
+	int ret = via_turn_wait(group->vfio, &group->turn, caller);
 
+	if (!ret)
+		ret = find_device(group, text, &placed);
 	if (ret < 0)
 		return ret;
+	iommufd = group->iommufd;
+	way = iommufd ? VIA_WAY_IOMMUFD : VIA_WAY_CONTAINER;
 	if (!iommufd && (!group->container || !group->container->backend))
 		return -EINVAL;
 	ret = group_allowed(group, caller);
@@ -219,9 +258,10 @@ static int open_device(struct via_group *group, struct via_caller *caller, const
 		return -EPERM;
 	if (iommufd)
 		*ret_iommufd = via_iommufd_get(iommufd);
+	/* From now on the group stays in its container. */
 	ret = via_device_file_new(placed, way, ret_file);
 	if (!ret)
-		ret = via_placed_open(placed, way, iommufd, true);
+		ret = via_placed_open(placed, way, iommufd, true, caller);
 	if (!ret)
 		VIA_CONTAINER_OF(*ret_file, struct via_device_file, file)->ready = true;
 	return ret;
@@ -263,7 +303,7 @@ static long group_ioctl(struct via_file *file, struct via_caller *caller, unsign
 	case VIA_VFIO_GROUP_SET_CONTAINER:
 		return set_container(group, caller, arg);
 	case VIA_VFIO_GROUP_UNSET_CONTAINER:
-		return unset_container(group);
+		return unset_container(group, caller);
 	case VIA_VFIO_GROUP_GET_DEVICE_FD:
 		return get_device_fd(group, caller, arg);
 	default:
@@ -273,11 +313,13 @@ static long group_ioctl(struct via_file *file, struct via_caller *caller, unsign
 
 void via_group_release(struct via_group *group, bool keeping, struct via_iommufd **ret_iommufd)
 {
+	/* Who waits for the turn has the group's file, and keeps it; but for a removal. */
 	if (keeping && !--group->n_keeping) {
-		if (group->container)
-			leave_container(group);
+		(void)via_turn_take(group->vfio, &group->turn, NULL);
+		via_group_leave(group);
 		*ret_iommufd = group->iommufd;
 		group->iommufd = NULL;
+		via_turn_end(group->vfio, &group->turn);
 	}
 	if (!--group->users && group->gone)
 		free(group);
@@ -302,6 +344,27 @@ const struct via_file_ops via_group_file_ops = {
 	.release = group_release,
 };
 
+/* vfio->lock held, but not all the time. A user of the group more. */
+static int open_group(struct via_group *group, struct via_caller *caller)
+{
+	int ret = group_allowed(group, caller);
+
+	if (ret < 0)
+		return ret;
+	/* While its last user leaves its container it is not to be had, but soon. */
+	group->users++;
+	ret = via_turn_wait(group->vfio, &group->turn, caller);
+	if (!ret && group->gone)
+		ret = -ENODEV;
+	if (!ret && (group->n_keeping || group->n_bound))
+		ret = -EBUSY;
+	if (!ret)
+		group->n_keeping = 1;
+	else if (!--group->users && group->gone)
+		free(group);
+	return ret;
+}
+
 int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned int number,
 		   struct via_file **ret_file)
 {
@@ -319,13 +382,7 @@ int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned in
 	if (!group)
 		ret = -ENOENT;
 	else
-		ret = group_allowed(group, caller);
-	if (!ret && (group->n_keeping || group->n_bound))
-		ret = -EBUSY;
-	if (!ret) {
-		group->users++;
-		group->n_keeping = 1;
-	}
+		ret = open_group(group, caller);
 	pthread_mutex_unlock(&vfio->lock);
 	gf->group = group;
 	if (ret < 0)

@@ -179,45 +179,95 @@ static void resetting(struct via_placed *const *functions, unsigned int n, int c
 				   __ATOMIC_ACQ_REL);
 }
 
-/*
- * Every function that is open is reset. One that is not gets a reset when it
- * is opened, before anybody can look at it.
- */
-static int reset_slot(struct via_device_file *df, struct via_file *const *files, unsigned int n)
-{
+struct slot {
+	unsigned int n;
 	struct via_placed *functions[VIA_SLOT_FUNCTIONS];
-	struct via_device *open[VIA_SLOT_FUNCTIONS];
-	unsigned int n_functions, n_open = 0;
-	bool virtual;
-	int ret = 0;
+};
 
-	pthread_mutex_lock(&df->vfio->lock);
-	n_functions = find_slot(df, NULL, &virtual);
-	if (virtual || n_functions > VIA_SLOT_FUNCTIONS)
-		ret = -EINVAL;
-	else
-		(void)find_slot(df, functions, &virtual);
-	for (unsigned int i = 0; i < n_functions && !ret; i++) {
-		bool mine = iommufd_of(df) ? devid(functions[i], iommufd_of(df)) != NOT_OWNED
-					   : covered(functions[i], files, n);
+/* vfio->lock held. -EINVAL: the slot cannot be reset by who has these files. */
+static int check_slot(const struct via_device_file *df, struct via_file *const *files,
+		      unsigned int n, struct slot *slot)
+{
+	bool virtual;
+
+	slot->n = find_slot(df, NULL, &virtual);
+	if (virtual || slot->n > VIA_SLOT_FUNCTIONS)
+		return -EINVAL;
+	(void)find_slot(df, slot->functions, &virtual);
+	for (unsigned int i = 0; i < slot->n; i++) {
+		const struct via_placed *p = slot->functions[i];
+		bool mine = iommufd_of(df) ? devid(p, iommufd_of(df)) != NOT_OWNED
+					   : covered(p, files, n);
 
 		if (!mine)
-			ret = -EINVAL;
+			return -EINVAL;
 	}
-	for (unsigned int i = 0; i < n_functions && !ret; i++) {
-		if (functions[i]->n_open)
-			open[n_open++] = functions[i]->dev;
+	return 0;
+}
+
+/* All of their turns, or none of them: nobody waits with one for another. vfio->lock held. */
+static int take_turns(struct via_device_file *df, struct via_caller *caller,
+		      struct via_file *const *files, unsigned int n, struct slot *slot)
+{
+	struct via_turn *taken;
+
+	do {
+		int ret = check_slot(df, files, n, slot);
+
+		taken = NULL;
+		for (unsigned int i = 0; i < slot->n && !ret && !taken; i++)
+			if (slot->functions[i]->turn.taken)
+				taken = &slot->functions[i]->turn;
+		/* Functions that are there before virtual ones are made, always are. */
+		if (taken)
+			ret = via_turn_wait(df->vfio, taken, caller);
+		if (ret < 0)
+			return ret;
+	} while (taken);
+	for (unsigned int i = 0; i < slot->n; i++)
+		(void)via_turn_take(df->vfio, &slot->functions[i]->turn, caller);
+	return 0;
+}
+
+/*
+ * Every function that is open is reset. One that is not gets a reset when it
+ * is opened, before anybody can look at it. The turns are ours: nothing is opened or closed.
+ */
+static void reset_functions(const struct slot *slot)
+{
+	struct via_device *open[VIA_SLOT_FUNCTIONS];
+	unsigned int n_open = 0;
+
+	for (unsigned int i = 0; i < slot->n; i++) {
+		if (slot->functions[i]->n_open)
+			open[n_open++] = slot->functions[i]->dev;
 	}
+	resetting(slot->functions, slot->n, 1);
+	for (unsigned int i = 0; i < n_open; i++)
+		via_device_begin(open[i]);
+	via_devices_bus_reset(open, n_open);
+	for (unsigned int i = 0; i < n_open; i++)
+		via_device_end(open[i]);
+	resetting(slot->functions, slot->n, -1);
+}
+
+static int reset_slot(struct via_device_file *df, struct via_caller *caller,
+		      struct via_file *const *files, unsigned int n)
+{
+	struct via_vfio *vfio = df->vfio;
+	struct slot slot;
+	int ret;
+
+	pthread_mutex_lock(&vfio->lock);
+	ret = take_turns(df, caller, files, n, &slot);
 	if (!ret) {
-		resetting(functions, n_functions, 1);
-		for (unsigned int i = 0; i < n_open; i++)
-			via_device_begin(open[i]);
-		via_devices_bus_reset(open, n_open);
-		for (unsigned int i = 0; i < n_open; i++)
-			via_device_end(open[i]);
-		resetting(functions, n_functions, -1);
+		pthread_mutex_unlock(&vfio->lock);
+		reset_functions(&slot);
+		pthread_mutex_lock(&vfio->lock);
+		for (unsigned int i = 0; i < slot.n; i++)
+			via_turn_end(vfio, &slot.functions[i]->turn);
 	}
-	pthread_mutex_unlock(&df->vfio->lock);
+	pthread_mutex_unlock(&vfio->lock);
 	return ret;
 }
 
@@ -251,7 +301,7 @@ long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller,
 	if (ret < 0)
 		return ret;
 
-	ret = reset_slot(df, files, reset.count);
+	ret = reset_slot(df, caller, files, reset.count);
 	for (unsigned int i = 0; i < reset.count; i++)
 		via_file_put(files[i]);
 	return ret;

@@ -2,9 +2,9 @@
 /*
  * Who has a device open, and who does the DMA of its group. A device that is
  * used by way of an iommufd is bound to it by its first open file and unbound
- * with the last one. Both may wait for programs: for memory that is pinned,
- * for calls of others. So they run without vfio->lock, the device being busy
- * meanwhile; whoever wants to open or close it waits, and nobody else does.
+ * with the last one. Opening, closing and both of these may wait for programs: for memory
+ * that is pinned or copied, for calls of others, for the model. So they run without
+ * vfio->lock, in the device's turn (turn.h).
  */
 #include "vfio/iommufd/iommufd.h"
 #include "vfio/sriov.h"
@@ -37,29 +37,6 @@ void via_placed_file_gone(struct via_placed *placed)
 		via_sriov_continue(placed->pf->sriov);
 }
 
-static void wait_idle(struct via_placed *placed)
-{
-	struct via_vfio *vfio = placed->group->vfio;
-
-	while (placed->busy)
-		pthread_cond_wait(&vfio->placed_idle, &vfio->lock);
-}
-
-static void begin(struct via_placed *placed)
-{
-	placed->busy = true;
-	pthread_mutex_unlock(&placed->group->vfio->lock);
-}
-
-static void end(struct via_placed *placed)
-{
-	struct via_vfio *vfio = placed->group->vfio;
-
-	pthread_mutex_lock(&vfio->lock);
-	placed->busy = false;
-	pthread_cond_broadcast(&vfio->placed_idle);
-}
-
 static int attach_compat(struct via_iommufd *iommufd, struct via_idev *idev)
 {
 	uint32_t id;
@@ -68,76 +45,118 @@ static int attach_compat(struct via_iommufd *iommufd, struct via_idev *idev)
 	return ret < 0 ? ret : via_idev_attach(idev, 0, false, &id);
 }
 
-static int bind(struct via_placed *placed, struct via_iommufd *iommufd, bool compat)
+/* What takes long of opening and closing; the turn is ours, vfio->lock not held. */
+
+static int start(struct via_placed *placed, struct via_iommufd *iommufd, bool compat,
+		 struct via_idev **ret_idev)
 {
 	struct via_idev *idev = NULL;
-	int ret = via_group_claim(placed->group, iommufd);
+	int ret = iommufd ? via_idev_bind(iommufd, placed->hw, &idev) : 0;
 
 	if (ret < 0)
 		return ret;
-	placed->hw->group = placed->group;
-	begin(placed);
-	ret = via_idev_bind(iommufd, placed->hw, &idev);
-	if (!ret && compat) {
+	if (idev && compat)
 		ret = attach_compat(iommufd, idev);
-		if (ret < 0)
+	if (!ret)
+		ret = via_device_open(placed->dev);
+	if (ret < 0) {
+		if (idev)
 			via_idev_unbind(idev);
+		return ret;
 	}
-	end(placed);
+	*ret_idev = idev;
+	return 0;
+}
+
+static void stop(struct via_placed *placed, struct via_idev *idev)
+{
+	via_device_close(placed->dev);
+	if (idev)
+		via_idev_unbind(idev);
+}
+
+/* Of a virtual function: it begins, or ends, to be open. */
+static void count_user(struct via_placed *placed, int change)
+{
+	if (placed->pf)
+		placed->pf->sriov->users += (unsigned int)change;
+}
+
+/* The turn is ours. iommufd: where the first one binds the device, or NULL. */
+static int open_device(struct via_placed *placed, struct via_iommufd *iommufd, bool compat)
+{
+	struct via_vfio *vfio = placed->group->vfio;
+	const bool first = !placed->n_open;
+	struct via_idev *idev = NULL;
+	int ret;
+
+	ret = first && iommufd ? via_group_claim(placed->group, iommufd) : 0;
 	if (ret < 0)
+		return ret;
+	if (first) {
+		count_user(placed, 1);
+		placed->hw->group = placed->group;
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	ret = start(placed, first ? iommufd : NULL, compat, &idev);
+	pthread_mutex_lock(&vfio->lock);
+	/* Its removal may have begun meanwhile. */
+	if (!ret && placed->going) {
+		pthread_mutex_unlock(&vfio->lock);
+		stop(placed, idev);
+		pthread_mutex_lock(&vfio->lock);
+		ret = -ENODEV;
+	}
+	if (!ret) {
+		placed->n_open++;
+		if (first)
+			placed->idev = idev;
+		return 0;
+	}
+	if (first)
+		count_user(placed, -1);
+	if (first && iommufd)
 		via_group_disclaim(placed->group);
-	else
-		placed->idev = idev;
 	return ret;
 }
 
-static void unbind(struct via_placed *placed)
-{
-	struct via_idev *idev = placed->idev;
-
-	placed->idev = NULL;
-	begin(placed);
-	via_idev_unbind(idev);
-	end(placed);
-	via_group_disclaim(placed->group);
-}
-
 int via_placed_open(struct via_placed *placed, enum via_way way, struct via_iommufd *iommufd,
-		    bool compat)
+		    bool compat, struct via_caller *caller)
 {
-	int ret = 0;
+	struct via_vfio *vfio = placed->group->vfio;
+	int ret = via_turn_take(vfio, &placed->turn, caller);
 
-	wait_idle(placed);
-	if (placed->going)
-		return -ENODEV;
-	/* Who comes by the node has the device alone. */
-	if (way == VIA_WAY_NODE && placed->n_open)
-		return -EINVAL;
-	if (way != VIA_WAY_CONTAINER && !placed->n_open)
-		ret = bind(placed, iommufd, compat);
 	if (ret < 0)
 		return ret;
-	/* Its removal may have begun while the lock was given up. */
-	ret = placed->going ? -ENODEV : via_device_open(placed->dev);
-	if (ret < 0) {
-		if (placed->idev && !placed->n_open)
-			unbind(placed);
-		return ret;
-	}
-	if (placed->pf && !placed->n_open)
-		placed->pf->sriov->users++;
-	placed->n_open++;
-	return 0;
+	if (placed->going)
+		ret = -ENODEV;
+	else if (way == VIA_WAY_NODE && placed->n_open)
+		ret = -EINVAL; /* who comes by the node has the device alone */
+	else
+		ret = open_device(placed, iommufd, compat);
+	via_turn_end(vfio, &placed->turn);
+	return ret;
 }
 
 void via_placed_close(struct via_placed *placed)
 {
-	wait_idle(placed);
-	via_device_close(placed->dev);
-	if (--placed->n_open)
-		return;
-	if (placed->pf)
-		placed->pf->sriov->users--;
-	if (placed->idev)
-		unbind(placed);
+	struct via_vfio *vfio = placed->group->vfio;
+	struct via_idev *idev = NULL;
+	bool last;
+
+	(void)via_turn_take(vfio, &placed->turn, NULL);
+	last = placed->n_open == 1;
+	if (last) {
+		idev = placed->idev;
+		placed->idev = NULL;
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	stop(placed, idev);
+	pthread_mutex_lock(&vfio->lock);
+	placed->n_open--;
+	if (last)
+		count_user(placed, -1);
+	if (idev)
+		via_group_disclaim(placed->group);
+	via_turn_end(vfio, &placed->turn);
 }

@@ -4,6 +4,10 @@
  * virtual function open to give it back, and waits for as long as they take:
  * whoever closes the last file of one goes on with the next, so that nothing
  * is left undone when the writer has been killed meanwhile.
+ *
+ * Models make and free their functions, and are told how many there are, without
+ * vfio->lock: sriov->changing, and where functions are removed ->removing, keep others from
+ * changing the number, and that is all that they keep others from.
  */
 #include "vfio/sriov.h"
 
@@ -12,11 +16,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
-/* How often those who hold a function are reminded, and a writer's end is looked for. */
+/* How often those who hold a function are reminded. */
 #define REMIND_MS 10000
-#define LOOK_MS 100
 
 int via_sriov_new(struct via_placed *placed, struct via_sriov **ret_sriov)
 {
@@ -102,6 +104,13 @@ static const struct via_vfio_vf_ops *ops_of(const struct via_vfio *vfio)
 	return vfio->vf_ops ? vfio->vf_ops : &no_ops;
 }
 
+static void free_vf(struct via_vfio *vfio, struct via_placed *placed)
+{
+	pthread_mutex_unlock(&vfio->lock);
+	via_placed_free(placed);
+	pthread_mutex_lock(&vfio->lock);
+}
+
 static void remove_vf(struct via_vfio *vfio, struct via_placed *placed)
 {
 	const struct via_vfio_vf_ops *ops = ops_of(vfio);
@@ -110,7 +119,18 @@ static void remove_vf(struct via_vfio *vfio, struct via_placed *placed)
 	via_placed_remove(vfio, placed);
 	if (ops->removed)
 		ops->removed(vfio->vf_cookie, placed->dev, group, placed->number);
-	via_placed_free(placed);
+	free_vf(vfio, placed);
+}
+
+static int tell_model(struct via_sriov *sriov, unsigned int n)
+{
+	struct via_vfio *vfio = sriov->pf->group->vfio;
+	int ret;
+
+	pthread_mutex_unlock(&vfio->lock);
+	ret = via_device_set_vfs(sriov->pf->dev, n);
+	pthread_mutex_lock(&vfio->lock);
+	return ret;
 }
 
 void via_sriov_continue(struct via_sriov *sriov)
@@ -132,7 +152,7 @@ void via_sriov_continue(struct via_sriov *sriov)
 		sriov->vfs[sriov->n_removed] = NULL;
 		remove_vf(vfio, placed);
 	}
-	(void)via_device_set_vfs(sriov->pf->dev, 0);
+	(void)tell_model(sriov, 0);
 	sriov->n = 0;
 	sriov->removing = false;
 	if (ops->changed)
@@ -140,27 +160,27 @@ void via_sriov_continue(struct via_sriov *sriov)
 	pthread_cond_broadcast(&vfio->vfs_changed);
 }
 
-/* Until a removal is over. -EINTR: caller does not wait, or is gone. */
-static int wait_removed(struct via_sriov *sriov, struct via_caller *caller)
+/* Once more, those who hold the function that is to go next. */
+static void remind(const struct via_sriov *sriov)
+{
+	/* What somebody is taking away already nobody holds. */
+	if (sriov->removing && sriov->n_removed < sriov->n && sriov->vfs[sriov->n_removed])
+		via_device_request(sriov->vfs[sriov->n_removed]->dev);
+}
+
+/* Until a change is over. -EINTR: caller does not wait, or is gone. */
+static int wait_changed(struct via_sriov *sriov, struct via_caller *caller)
 {
 	struct via_vfio *vfio = sriov->pf->group->vfio;
+	int ret = 0;
 
-	for (unsigned int ms = 0; sriov->removing; ms += LOOK_MS) {
-		struct timespec until;
-
-		if (!caller || (caller->ops->gone && caller->ops->gone(caller)))
-			return -EINTR;
+	for (unsigned int ms = 0; !ret && (sriov->removing || sriov->changing);
+	     ms += VIA_PAUSE_MS) {
 		if (ms && ms % REMIND_MS == 0)
-			via_device_request(sriov->vfs[sriov->n_removed]->dev);
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += LOOK_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
-		(void)pthread_cond_timedwait(&vfio->vfs_changed, &vfio->lock, &until);
+			remind(sriov);
+		ret = caller ? via_vfio_pause(vfio, &vfio->vfs_changed, caller) : -EINTR;
 	}
-	return 0;
+	return ret;
 }
 
 /* Making ------------------------------------------------------------------- */
@@ -176,16 +196,17 @@ static int make_vf(struct via_sriov *sriov, unsigned int i, struct via_error *er
 
 	if (!via_device_vf_addr(sriov->pf->dev, i, &addr))
 		return -EINVAL;
+	pthread_mutex_unlock(&vfio->lock);
 	ret = via_device_vf_new(sriov->pf->dev, i, err, &dev);
-	if (ret < 0)
-		return ret;
-	ret = via_placed_new(dev, &addr, &placed, err);
+	if (!ret)
+		ret = via_placed_new(dev, &addr, &placed, err);
+	pthread_mutex_lock(&vfio->lock);
 	if (ret < 0)
 		return ret;
 	placed->pf = sriov->pf;
 	ret = via_placed_add(vfio, placed, -1, err);
 	if (ret < 0) {
-		via_placed_free(placed);
+		free_vf(vfio, placed);
 		return ret;
 	}
 	if (ops->added)
@@ -205,7 +226,7 @@ static int enable(struct via_sriov *sriov, unsigned int n)
 	unsigned int i;
 	int ret;
 
-	ret = via_device_set_vfs(sriov->pf->dev, n);
+	ret = tell_model(sriov, n);
 	for (i = 0; i < n && !ret; i++)
 		ret = make_vf(sriov, i, &err);
 	if (ret < 0) {
@@ -217,7 +238,7 @@ static int enable(struct via_sriov *sriov, unsigned int n)
 			remove_vf(vfio, sriov->vfs[i]);
 			sriov->vfs[i] = NULL;
 		}
-		(void)via_device_set_vfs(sriov->pf->dev, 0);
+		(void)tell_model(sriov, 0);
 		return ret;
 	}
 	sriov->n = n;
@@ -233,16 +254,23 @@ static int set_numvfs(struct via_sriov *sriov, unsigned int n, struct via_caller
 
 	if (n > sriov->total)
 		return -ERANGE;
-	ret = wait_removed(sriov, caller);
+	ret = wait_changed(sriov, caller);
 	if (ret < 0)
 		return n ? -EBUSY : 0;
 	if (n == sriov->n)
 		return 0;
-	if (n)
-		return sriov->n ? -EBUSY : enable(sriov, n);
+	if (n && sriov->n)
+		return -EBUSY;
+	if (n) {
+		sriov->changing = true;
+		ret = enable(sriov, n);
+		sriov->changing = false;
+		pthread_cond_broadcast(&sriov->pf->group->vfio->vfs_changed);
+		return ret;
+	}
 	sriov->removing = true;
 	via_sriov_continue(sriov);
-	(void)wait_removed(sriov, caller);
+	(void)wait_changed(sriov, caller);
 	return 0;
 }
 
@@ -297,6 +325,6 @@ void via_vfio_wait_vfs(struct via_vfio *vfio, const struct via_device *pf,
 	pthread_mutex_lock(&vfio->lock);
 	sriov = find(vfio, pf);
 	if (sriov)
-		(void)wait_removed(sriov, caller);
+		(void)wait_changed(sriov, caller);
 	pthread_mutex_unlock(&vfio->lock);
 }

@@ -18,6 +18,7 @@ struct via_sriov {
 	uint8_t token[VIA_UUID_SIZE];
 	unsigned int users; /* virtual functions that are open */
 	unsigned int n;	    /* what sriov_numvfs says */
+	bool changing;	    /* they are being made, by somebody without the lock */
 	bool removing;	    /* vfs below n_removed are gone, those up to n follow one by one */
 	unsigned int n_removed;
 	struct via_placed *vfs[]; /* total of them */
@@ -35,7 +36,7 @@ int via_sriov_check_token(struct via_placed *placed, const uint8_t *token);
 bool via_uuid_parse(const char *text, uint8_t ret_uuid[VIA_UUID_SIZE]);
 #define VIA_UUID_TEXT 36
 
-/* A virtual function that is being removed has been given back: go on. */
+/* A virtual function that is being removed has been given back: go on. Gives the lock up meanwhile. */
 void via_sriov_continue(struct via_sriov *sriov);
 
 #endif

@@ -3,12 +3,13 @@
  * What vfio/ keeps: groups, the devices placed in them, containers, and who
  * has what open.
  *
- * Locks. via_vfio.lock orders everything that changes who is open and who is
- * attached: it is held while a device is opened, reset for opening, attached
- * or closed. MAP, UNMAP and the other work of a container's IOMMU and all
- * region and interrupt work of a device run without it. Order:
- * via_vfio.lock, via_container.lock; a device's and the IOMMU's own locks come
- * below both.
+ * Locks. via_vfio.lock protects the record of who is open and who is attached,
+ * and is held for no work: a device is opened, reset for opening, attached, closed
+ * and removed without it, by who has the turn of the device, group or container
+ * (turn.h). MAP, UNMAP and the other work of a container's IOMMU and all
+ * region and interrupt work of a device have no turns. Order:
+ * via_vfio.lock, via_container.lock; below them only the locks of eventfds and notices of
+ * virtual functions, which are held for no work either.
  *
  * Nothing that touches a caller's memory or descriptors runs under a lock, so
  * a program that stops in the middle of a call delays nobody else.
@@ -17,6 +18,7 @@
 #define VIA_VFIO_TOPOLOGY_H
 
 #include "device/device.h"
+#include "vfio/turn.h"
 #include "vfio/vfio.h"
 
 #include <viaduct/abi/vfio.h>
@@ -31,9 +33,11 @@ struct via_container {
 	struct via_file file;
 	struct via_vfio *vfio;
 	unsigned int refs;	     /* vfio->lock: its file, and each group in it */
-	unsigned int n_groups;	     /* vfio->lock */
+	struct via_turn turn;	     /* of who joins, leaves, sets the type */
+	unsigned int n_groups;	     /* vfio->lock; written by who has the turn, as what follows */
+	struct via_group *groups;    /* vfio->lock, or the turn to look */
 	pthread_mutex_t lock;	     /* protects backend; held for no work */
-	struct via_backend *backend; /* written under vfio->lock and lock; NULL: no type set */
+	struct via_backend *backend; /* written under lock too; NULL: no type set */
 };
 
 struct via_iommufd;
@@ -45,14 +49,17 @@ struct via_group {
 	struct via_group *next; /* constant once published under vfio->lock */
 	unsigned int number;
 	/* vfio->lock: all below */
+	struct via_turn turn;	   /* of who lets it join or leave, or takes devices out */
+	struct via_placed *devices; /* written by who has the turn or while nobody knows the group */
 	unsigned int n_devices; /* a group goes with its last device */
 	bool gone;		/* it has, and only its users keep it */
 	unsigned int users;	/* files that know it: its own, and those of its devices */
 	unsigned int n_keeping; /* of these, what keeps it open: its own, and devices in a container */
 	unsigned int n_bound;	/* device nodes that are bound: it cannot be opened meanwhile */
-	/* One of the two, or none; a reference. */
+	/* One of the two, or none; a reference. Written by who has the turn. */
 	struct via_container *container;
 	struct via_iommufd *iommufd;
+	struct via_group *next_joined; /* of container->groups */
 	/* Whose DMA its devices do, and how often that has been claimed (placed.c). */
 	const void *owner;
 	unsigned int n_owned;
@@ -74,10 +81,11 @@ struct via_placed {
 	struct via_placed *pf;	 /* constant; of a virtual function */
 	struct via_iommu_hw *hw; /* owned */
 	/* vfio->lock: all below */
+	struct via_placed *next; /* of group->devices */
 	bool going;	      /* nobody can open it any more */
-	bool busy;	      /* somebody binds or unbinds it, without the lock */
-	unsigned int n_files; /* device files, also of its node and not bound */
-	unsigned int n_open;  /* of these, who can use it */
+	struct via_turn turn; /* of who opens, binds, closes, unbinds or hot-resets it */
+	unsigned int n_files; /* device files, also of its node and not bound, and who looks at it */
+	unsigned int n_open;  /* of these, who can use it; written by who has the turn, as idev */
 	struct via_idev *idev; /* while it is open and bound to an iommufd */
 };
 
@@ -107,7 +115,7 @@ struct via_vfio {
 	const struct via_vfio_vf_ops *vf_ops; /* lock, as vf_cookie; NULL: nobody listens */
 	void *vf_cookie;
 	pthread_cond_t vfs_changed; /* a removal is over */
-	pthread_cond_t placed_idle; /* a device is no longer busy */
+	pthread_cond_t turn_ended;
 };
 
 extern const struct via_file_ops via_container_file_ops;
@@ -118,39 +126,47 @@ extern const struct via_file_ops via_device_file_ops;
 int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
 		   struct via_placed **ret_placed, struct via_error *err);
 void via_placed_free(struct via_placed *placed);
-/* Both with vfio->lock held. */
+/* Both with vfio->lock held; the second gives it up meanwhile, and waits for the group's turn. */
 int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
 		   struct via_error *err);
 void via_placed_remove(struct via_vfio *vfio, struct via_placed *placed);
 
 /* container.c */
 int via_container_open(struct via_vfio *vfio, struct via_file **ret_file);
-/* A group joins or leaves; vfio->lock held. */
+/*
+ * A group, whose turn the caller has, joins or leaves. vfio->lock held, but not all the time;
+ * for joining the caller has the turn of the container, too, and for leaving it is waited for.
+ */
 int via_container_join(struct via_container *container, struct via_group *group);
 void via_container_leave(struct via_container *container, struct via_group *group);
 
 /* group.c */
 int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned int number,
 		   struct via_file **ret_file);
+/* Out of its container, if it has one. The caller has the turn; vfio->lock held, but not all the time. */
+void via_group_leave(struct via_group *group);
 /* vfio->lock held; NULL: there is none. */
 struct via_group *via_group_find(const struct via_vfio *vfio, unsigned int number);
 /*
  * One user of an open group less (keeping: of those who keep it open); vfio->lock
- * held. The group may be freed. What it had as its iommufd is the caller's to put,
- * once without the lock.
+ * held, but not all the time. The group may be freed. What it had as its iommufd is the
+ * caller's to put, once without the lock.
  */
 void via_group_release(struct via_group *group, bool keeping, struct via_iommufd **ret_iommufd);
 
 /*
  * placed.c: who has a device open. All with vfio->lock held, which open and close
- * by way of an iommufd drop meanwhile.
+ * drop meanwhile, and file_gone() while a device is removed.
  */
 /* DMA of the group is owner's, as often as it is claimed. -EPERM: somebody else's. */
 int via_group_claim(struct via_group *group, const void *owner);
 void via_group_disclaim(struct via_group *group);
-/* The device was opened once more: -EPERM, -EBUSY, errnos of binding and (compat) attaching. */
+/*
+ * The device was opened once more: -EPERM, -EBUSY, errnos of binding and (compat) attaching;
+ * -EINTR the caller has gone while somebody else had the turn.
+ */
 int via_placed_open(struct via_placed *placed, enum via_way way, struct via_iommufd *iommufd,
-		    bool compat);
+		    bool compat, struct via_caller *caller);
 void via_placed_close(struct via_placed *placed);
 /* A file comes, or goes. */
 void via_placed_file_added(struct via_placed *placed);

@@ -23,7 +23,7 @@ int via_vfio_new(const struct via_vfio_config *config, struct via_vfio **ret_vfi
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&vfio->vfs_changed, &attr);
-	pthread_cond_init(&vfio->placed_idle, NULL);
+	pthread_cond_init(&vfio->turn_ended, &attr);
 	pthread_condattr_destroy(&attr);
 	*ret_vfio = vfio;
 	return 0;
@@ -57,7 +57,7 @@ void via_vfio_free(struct via_vfio *vfio)
 		vfio->groups = group->next;
 		free(group);
 	}
-	pthread_cond_destroy(&vfio->placed_idle);
+	pthread_cond_destroy(&vfio->turn_ended);
 	pthread_cond_destroy(&vfio->vfs_changed);
 	pthread_mutex_destroy(&vfio->lock);
 	free(vfio);
@@ -98,7 +98,7 @@ static struct via_group *group_make(struct via_vfio *vfio, int number)
 	return group;
 }
 
-/* Its number is free again; who still has it open keeps an empty shell. */
+/* Its number is free again; who still has it open keeps an empty shell. Its turn is ours. */
 static void group_remove(struct via_vfio *vfio, struct via_group *group)
 {
 	struct via_group **link = &vfio->groups;
@@ -107,12 +107,6 @@ static void group_remove(struct via_vfio *vfio, struct via_group *group)
 		link = &(*link)->next;
 	*link = group->next;
 	group->gone = true;
-	if (group->container) {
-		via_container_leave(group->container, group);
-		via_group_disclaim(group);
-	}
-	if (!group->users)
-		free(group);
 }
 
 /* Placing devices ---------------------------------------------------------- */
@@ -222,6 +216,8 @@ int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
 		return via_error_set(err, -ENOMEM, "%s: out of memory", placed->name);
 	via_dma_set_check(via_device_dma(placed->dev), vfio->config.check);
 	placed->number = free_number(vfio);
+	placed->next = placed->group->devices;
+	placed->group->devices = placed;
 	placed->group->n_devices++;
 	for (size_t i = vfio->n_devices++; i > at; i--)
 		devices[i] = devices[i - 1];
@@ -229,17 +225,42 @@ int via_placed_add(struct via_vfio *vfio, struct via_placed *placed, int group,
 	return 0;
 }
 
-void via_placed_remove(struct via_vfio *vfio, struct via_placed *placed)
+static void unlink_placed(struct via_vfio *vfio, struct via_placed *placed)
 {
+	struct via_placed **link = &placed->group->devices;
 	size_t at = 0;
 
 	while (vfio->devices[at] != placed)
 		at++;
 	for (vfio->n_devices--; at < vfio->n_devices; at++)
 		vfio->devices[at] = vfio->devices[at + 1];
-	if (--placed->group->n_devices == 0)
-		group_remove(vfio, placed->group);
+	while (*link != placed)
+		link = &(*link)->next;
+	*link = placed->next;
+	placed->group->n_devices--;
+}
+
+void via_placed_remove(struct via_vfio *vfio, struct via_placed *placed)
+{
+	struct via_group *group = placed->group;
+
+	/* Who joins or leaves with the group looks at its devices. */
+	group->users++;
+	(void)via_turn_take(vfio, &group->turn, NULL);
+	if (group->n_devices == 1) {
+		group_remove(vfio, group);
+		via_group_leave(group);
+	}
+	/* So does who sets the container's type. */
+	if (group->container)
+		(void)via_turn_take(vfio, &group->container->turn, NULL);
+	unlink_placed(vfio, placed);
+	if (group->container)
+		via_turn_end(vfio, &group->container->turn);
 	placed->group = NULL;
+	via_turn_end(vfio, &group->turn);
+	if (!--group->users && group->gone)
+		free(group);
 }
 
 int via_placed_new(struct via_device *dev, const struct via_pci_addr *addr,
