@@ -73,6 +73,7 @@ static int64_t call_ioctl(struct via_call *call, struct via_file *file)
 	call->caller->trace = frames;
 	r = via_file_ioctl(file, call->caller, (uint32_t)arg[0], arg[1]);
 	call->caller->n_trace = 0;
+	call->caller->trace = NULL;
 	/* What it has made readable is so when the call returns. */
 	if (__atomic_load_n(&call->host->n_pollable, __ATOMIC_RELAXED))
 		via_loop_look(call->host);

@@ -190,21 +190,18 @@ out:
 	return r;
 }
 
-/* misc(10) minors of vfio and iommu; groups and devices have majors of their own, given at boot. */
-enum { MISC = 10, VFIO_MINOR = 196, IOMMU_MINOR = 104, GROUP_MAJOR = 247, CDEV_MAJOR = 511 };
-
 dev_t via_door_node_number(const char *node)
 {
 	const char *digits = node + strcspn(node, "0123456789");
 	unsigned int n = 0;
 
 	if (strcmp(node, "vfio/vfio") == 0)
-		return makedev(MISC, VFIO_MINOR);
+		return makedev(VIA_NODE_MISC_MAJOR, VIA_NODE_VFIO_MINOR);
 	if (strcmp(node, "iommu") == 0)
-		return makedev(MISC, IOMMU_MINOR);
+		return makedev(VIA_NODE_MISC_MAJOR, VIA_NODE_IOMMU_MINOR);
 	if (strncmp(node, "vfio/", 5) != 0)
 		return 0;
 	for (; *digits >= '0' && *digits <= '9'; digits++)
 		n = n * 10 + (unsigned int)(*digits - '0');
-	return makedev(strstr(node, "devices/") ? CDEV_MAJOR : GROUP_MAJOR, n);
+	return makedev(strstr(node, "devices/") ? VIA_NODE_DEVICE_MAJOR : VIA_NODE_GROUP_MAJOR, n);
 }

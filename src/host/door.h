@@ -303,6 +303,18 @@ struct via_door_spin {
 	uint32_t misses;
 };
 
+/*
+ * Numbers of nodes, which sysfs says too: of misc, /dev/vfio/vfio and /dev/iommu; groups and
+ * devices' own nodes have majors of their own, which a kernel gives at boot.
+ */
+enum {
+	VIA_NODE_MISC_MAJOR = 10,
+	VIA_NODE_VFIO_MINOR = 196,
+	VIA_NODE_IOMMU_MINOR = 104,
+	VIA_NODE_GROUP_MAJOR = 247,
+	VIA_NODE_DEVICE_MAJOR = 511,
+};
+
 /* st_rdev of a node, "vfio/7"; 0: it is not a node of a device. Async-signal-safe. */
 dev_t via_door_node_number(const char *node);
 

@@ -309,9 +309,6 @@ static void name(const struct via_device *dev, struct names *ret_names)
 		       bus->segment, bus->bus, ret_names->addr);
 }
 
-/* Nodes of devices have a major number of their own; the shim says the same of them. */
-#define CDEV_MAJOR 511u
-
 /*
  * The device's own node, as vfio-dev/vfioN. Links are read where they lie, and
  * the view may have put class/ elsewhere: they say as much as they have to.
@@ -321,9 +318,9 @@ static void put_node(struct via_tree *tree, const struct names *n, unsigned int 
 	char dir[96], text[128];
 
 	(void)snprintf(dir, sizeof(dir), "%s/vfio-dev/vfio%u", n->dir, number);
-	via_tree_put(tree, 0444, dir, "dev", "%u:%u\n", CDEV_MAJOR, number);
+	via_tree_put(tree, 0444, dir, "dev", "%u:%u\n", VIA_NODE_DEVICE_MAJOR, number);
 	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=%u\nMINOR=%u\nDEVNAME=vfio/devices/vfio%u\n",
-		     CDEV_MAJOR, number, number);
+		     VIA_NODE_DEVICE_MAJOR, number, number);
 	via_tree_put(tree, 0644, dir, "power/control", "auto\n");
 	via_tree_put(tree, 0444, dir, "power/runtime_status", "unsupported\n");
 	(void)snprintf(text, sizeof(text), "../../../%s", n->addr);
@@ -404,8 +401,9 @@ static void put_group(struct via_tree *tree, struct via_host *host, unsigned int
 	}
 	(void)snprintf(dir, sizeof(dir), "class/%s", node);
 	/* The number of the node is of no use here: opens go by name. */
-	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=247\nMINOR=%u\nDEVNAME=%s\n", group, node);
-	via_tree_put(tree, 0444, dir, "dev", "247:%u\n", group);
+	via_tree_put(tree, 0644, dir, "uevent", "MAJOR=%u\nMINOR=%u\nDEVNAME=%s\n",
+		     VIA_NODE_GROUP_MAJOR, group, node);
+	via_tree_put(tree, 0444, dir, "dev", "%u:%u\n", VIA_NODE_GROUP_MAJOR, group);
 }
 
 static void put_system(struct via_tree *tree, bool iommu)
