@@ -67,6 +67,33 @@ int via_copy_in_argsz(struct via_caller *caller, void *dst, uint64_t addr, size_
 	return 0;
 }
 
+int via_check_zeros(struct via_caller *caller, uint64_t addr, uint64_t len)
+{
+	uint8_t bytes[PAGE];
+
+	/* No program has memory there; a kernel knows before it looks at the first byte. */
+	if (addr + len < addr || (addr + len) >> 47)
+		return -EFAULT;
+	while (len) {
+		/* Up to the next page, which may be absent. */
+		const uint64_t page = PAGE - addr % PAGE;
+		const size_t n = (size_t)(len < page ? len : page);
+		int ret = via_copy_in(caller, bytes, addr, n);
+
+		if (ret < 0)
+			return ret;
+		for (size_t i = 0; i < n; i++)
+			if (bytes[i])
+				return -E2BIG;
+		addr += n;
+		len -= n;
+		/* A claim of 4 GiB takes its time. */
+		if (len && caller->ops->gone && caller->ops->gone(caller))
+			return -EINTR;
+	}
+	return 0;
+}
+
 int via_copy_in_string(struct via_caller *caller, char *dst, uint64_t addr, size_t size)
 {
 	size_t done = 0;

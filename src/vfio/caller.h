@@ -62,6 +62,12 @@ int via_copy_in_argsz(struct via_caller *caller, void *dst, uint64_t addr, size_
 		      size_t full_size);
 
 /*
+ * What a program that knows more than we do has put behind a structure: all of it is looked at, and
+ * in its order. 0, -EFAULT, -E2BIG: a byte is not 0; -EINTR: the program has gone meanwhile.
+ */
+int via_check_zeros(struct via_caller *caller, uint64_t addr, uint64_t len);
+
+/*
  * A NUL-terminated string of at most size - 1 bytes: 0, -EFAULT, -EINVAL (too long).
  */
 int via_copy_in_string(struct via_caller *caller, char *dst, uint64_t addr, size_t size);

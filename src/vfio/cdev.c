@@ -8,36 +8,12 @@
 
 #include <errno.h>
 
-/* Bytes that are looked at in one step. */
-#define STEP 4096u
-
 static bool is_ready(const struct via_device_file *df)
 {
 	return __atomic_load_n(&df->ready, __ATOMIC_ACQUIRE);
 }
 
 /* BIND ----------------------------------------------------------------------- */
-
-/* What a program that knows more than we do has put behind our structure must be 0. */
-static int check_tail(struct via_caller *caller, uint64_t addr, uint64_t len)
-{
-	uint8_t bytes[STEP];
-
-	while (len) {
-		size_t n = len < sizeof(bytes) ? (size_t)len : sizeof(bytes);
-		int ret = via_copy_in(caller, bytes, addr, n);
-
-		if (ret < 0)
-			return ret;
-		for (size_t i = 0; i < n; i++) {
-			if (bytes[i])
-				return -E2BIG;
-		}
-		addr += n;
-		len -= n;
-	}
-	return 0;
-}
 
 static int get_bind(struct via_caller *caller, uint64_t arg,
 		    struct via_vfio_device_bind_iommufd *ret_bind)
@@ -48,8 +24,8 @@ static int get_bind(struct via_caller *caller, uint64_t arg,
 	if (ret < 0)
 		return ret;
 	if (ret_bind->argsz > sizeof(*ret_bind)) {
-		ret = check_tail(caller, arg + sizeof(*ret_bind),
-				 ret_bind->argsz - sizeof(*ret_bind));
+		ret = via_check_zeros(caller, arg + sizeof(*ret_bind),
+				      ret_bind->argsz - sizeof(*ret_bind));
 		if (ret < 0)
 			return ret;
 	}

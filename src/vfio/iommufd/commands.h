@@ -18,11 +18,6 @@ struct via_iommufd_command {
 	uint32_t min;	 /* bytes of the structure's first version */
 	uint32_t size;	 /* bytes of it that we know */
 	enum via_iommufd_reply reply;
-	/*
-	 * Not 0: the offset of the id of a new object, which is destroyed again when
-	 * the program cannot be told of it.
-	 */
-	uint32_t made;
 	via_iommufd_handler handler; /* NULL: a hole, too */
 };
 

@@ -15,7 +15,6 @@
 #define LAST_OF_TEST VIA_IOMMU_TEST_CMD
 
 #define ARGS_MAX 128u
-#define TAIL_CHUNK 4096u
 
 #define ROW(cmd, type, last_field, when, fn)                                                       \
 	[(cmd & 0xff) - FIRST] = {                                                                 \
@@ -24,17 +23,6 @@
 		       sizeof(((struct type *)NULL)->last_field),                                  \
 		.size = sizeof(struct type),                                                       \
 		.reply = (when),                                                                   \
-		.handler = (fn),                                                                   \
-	}
-/* A command that makes an object, whose id goes to the field id. */
-#define MAKE(cmd, type, last_field, id, fn)                                                        \
-	[(cmd & 0xff) - FIRST] = {                                                                 \
-		.number = (cmd),                                                                   \
-		.min = offsetof(struct type, last_field) +                                         \
-		       sizeof(((struct type *)NULL)->last_field),                                  \
-		.size = sizeof(struct type),                                                       \
-		.reply = VIA_REPLY_DONE,                                                           \
-		.made = offsetof(struct type, id),                                                 \
 		.handler = (fn),                                                                   \
 	}
 
@@ -47,8 +35,8 @@ static long destroy(const struct via_iommufd_call *call, void *args)
 
 static const struct via_iommufd_command commands[] = {
 	ROW(VIA_IOMMU_DESTROY, via_iommu_destroy, id, VIA_REPLY_NEVER, destroy),
-	MAKE(VIA_IOMMU_IOAS_ALLOC, via_iommu_ioas_alloc, out_ioas_id, out_ioas_id,
-	     via_iommufd_ioas_alloc),
+	ROW(VIA_IOMMU_IOAS_ALLOC, via_iommu_ioas_alloc, out_ioas_id, VIA_REPLY_DONE,
+	    via_iommufd_ioas_alloc),
 	ROW(VIA_IOMMU_IOAS_ALLOW_IOVAS, via_iommu_ioas_allow_iovas, allowed_iovas, VIA_REPLY_NEVER,
 	    via_iommufd_ioas_allow_iovas),
 	ROW(VIA_IOMMU_IOAS_COPY, via_iommu_ioas_copy, src_iova, VIA_REPLY_DONE,
@@ -61,8 +49,8 @@ static const struct via_iommufd_command commands[] = {
 	ROW(VIA_IOMMU_OPTION, via_iommu_option, val64, VIA_REPLY_DONE, via_iommufd_option),
 	ROW(VIA_IOMMU_VFIO_IOAS, via_iommu_vfio_ioas, reserved, VIA_REPLY_NEVER,
 	    via_iommufd_vfio_ioas),
-	MAKE(VIA_IOMMU_HWPT_ALLOC, via_iommu_hwpt_alloc, reserved, out_hwpt_id,
-	     via_iommufd_hwpt_alloc),
+	ROW(VIA_IOMMU_HWPT_ALLOC, via_iommu_hwpt_alloc, reserved, VIA_REPLY_DONE,
+	    via_iommufd_hwpt_alloc),
 	ROW(VIA_IOMMU_GET_HW_INFO, via_iommu_hw_info, reserved, VIA_REPLY_DONE,
 	    via_iommufd_get_hw_info),
 	ROW(VIA_IOMMU_HWPT_SET_DIRTY_TRACKING, via_iommu_hwpt_set_dirty_tracking, reserved,
@@ -71,20 +59,20 @@ static const struct via_iommufd_command commands[] = {
 	    via_iommufd_get_dirty_bitmap),
 	ROW(VIA_IOMMU_HWPT_INVALIDATE, via_iommu_hwpt_invalidate, reserved, VIA_REPLY_ALWAYS,
 	    via_iommufd_hwpt_invalidate),
-	MAKE(VIA_IOMMU_FAULT_QUEUE_ALLOC, via_iommu_fault_alloc, out_fault_fd, out_fault_id,
-	     via_iommufd_fault_queue_alloc),
+	ROW(VIA_IOMMU_FAULT_QUEUE_ALLOC, via_iommu_fault_alloc, out_fault_fd, VIA_REPLY_DONE,
+	    via_iommufd_fault_queue_alloc),
 	ROW(VIA_IOMMU_IOAS_MAP_FILE, via_iommu_ioas_map_file, iova, VIA_REPLY_DONE,
 	    via_iommufd_ioas_map_file),
-	MAKE(VIA_IOMMU_VIOMMU_ALLOC, via_iommu_viommu_alloc, out_viommu_id, out_viommu_id,
-	     via_iommufd_viommu_alloc),
-	MAKE(VIA_IOMMU_VDEVICE_ALLOC, via_iommu_vdevice_alloc, virt_id, out_vdevice_id,
-	     via_iommufd_vdevice_alloc),
+	ROW(VIA_IOMMU_VIOMMU_ALLOC, via_iommu_viommu_alloc, out_viommu_id, VIA_REPLY_DONE,
+	    via_iommufd_viommu_alloc),
+	ROW(VIA_IOMMU_VDEVICE_ALLOC, via_iommu_vdevice_alloc, virt_id, VIA_REPLY_DONE,
+	    via_iommufd_vdevice_alloc),
 	ROW(VIA_IOMMU_IOAS_CHANGE_PROCESS, via_iommu_ioas_change_process, reserved,
 	    VIA_REPLY_NEVER, via_iommufd_change_process),
-	MAKE(VIA_IOMMU_VEVENTQ_ALLOC, via_iommu_veventq_alloc, out_veventq_fd, out_veventq_id,
-	     via_iommufd_veventq_alloc),
-	MAKE(VIA_IOMMU_HW_QUEUE_ALLOC, via_iommu_hw_queue_alloc, length, out_hw_queue_id,
-	     via_iommufd_hw_queue_alloc),
+	ROW(VIA_IOMMU_VEVENTQ_ALLOC, via_iommu_veventq_alloc, out_veventq_fd, VIA_REPLY_DONE,
+	    via_iommufd_veventq_alloc),
+	ROW(VIA_IOMMU_HW_QUEUE_ALLOC, via_iommu_hw_queue_alloc, length, VIA_REPLY_DONE,
+	    via_iommufd_hw_queue_alloc),
 	ROW(VIA_IOMMU_TEST_CMD, via_iommu_test_cmd, last, VIA_REPLY_NEVER, via_iommufd_test_cmd),
 };
 
@@ -107,34 +95,6 @@ static const struct via_iommufd_command *command(uint32_t cmd)
 	return row->handler && row->number == cmd ? row : NULL;
 }
 
-/* All of it is looked at, and in its order: what comes first decides. */
-static int check_tail(struct via_caller *caller, uint64_t addr, uint64_t len)
-{
-	uint8_t buf[TAIL_CHUNK];
-
-	/* No program has memory there; a kernel knows before it looks at the first byte. */
-	if (addr + len < addr || (addr + len) >> 47)
-		return -EFAULT;
-	while (len) {
-		/* Up to the next page, which may be absent. */
-		const uint64_t page = TAIL_CHUNK - addr % TAIL_CHUNK;
-		const size_t n = (size_t)via_min_u64(len, page);
-		int ret = via_copy_in(caller, buf, addr, n);
-
-		if (ret < 0)
-			return ret;
-		for (size_t i = 0; i < n; i++)
-			if (buf[i])
-				return -E2BIG;
-		/* A claim of 4 GiB takes its time. */
-		if (caller->ops->gone && caller->ops->gone(caller))
-			return -EINTR;
-		addr += n;
-		len -= n;
-	}
-	return 0;
-}
-
 /* The rest of the structure; its first word is call->size and is not fetched again. */
 static int fetch(const struct via_iommufd_call *call, const struct via_iommufd_command *row,
 		 uint8_t *args)
@@ -143,12 +103,19 @@ static int fetch(const struct via_iommufd_call *call, const struct via_iommufd_c
 	int ret = 0;
 
 	if (call->size > row->size)
-		ret = check_tail(call->caller, call->arg + row->size, call->size - row->size);
+		ret = via_check_zeros(call->caller, call->arg + row->size,
+				      call->size - row->size);
 	if (!ret)
 		ret = via_copy_in(call->caller, args + sizeof(call->size),
 				  call->arg + sizeof(call->size), known - sizeof(call->size));
 	memcpy(args, &call->size, sizeof(call->size));
 	return ret;
+}
+
+void via_iommufd_made(const struct via_iommufd_call *call, struct via_object *object)
+{
+	via_object_use(object);
+	*call->made = object;
 }
 
 int via_iommufd_reply(const struct via_iommufd_call *call, const void *args)
@@ -176,15 +143,8 @@ static bool replies(const struct via_iommufd_command *row, long ret)
 static long reply(const struct via_iommufd_call *call, const struct via_iommufd_command *row,
 		  const uint8_t *args, long ret)
 {
-	uint32_t id;
-
 	if (!replies(row, ret) || via_iommufd_reply(call, args) == 0)
 		return ret;
-	/* The program will never know its id. */
-	if (row->made) {
-		memcpy(&id, args + row->made, sizeof(id));
-		(void)via_object_destroy(call->iommufd, id);
-	}
 	return -EFAULT;
 }
 
@@ -194,6 +154,7 @@ long via_iommufd_dispatch(struct via_iommufd *iommufd, struct via_caller *caller
 	struct via_iommufd_call call = {.iommufd = iommufd, .caller = caller, .arg = arg};
 	_Alignas(uint64_t) uint8_t args[ARGS_MAX] = {0};
 	const struct via_iommufd_command *row;
+	struct via_object *made = NULL;
 	long ret;
 
 	if ((cmd & 0xff) < FIRST || (cmd & 0xff) >= table_end(iommufd))
@@ -207,11 +168,28 @@ long via_iommufd_dispatch(struct via_iommufd *iommufd, struct via_caller *caller
 	if (call.size < row->min)
 		return -EINVAL;
 	call.known = row->size;
+	call.made = &made;
 	ret = fetch(&call, row, args);
 	if (ret < 0)
 		return ret;
 	ret = row->handler(&call, args);
-	return reply(&call, row, args, ret);
+	ret = reply(&call, row, args, ret);
+	/* What the program was not told of nobody will ever use. */
+	if (made && ret >= 0)
+		via_object_show(made);
+	else if (made)
+		via_object_drop(made);
+	return ret;
+}
+
+/* Steps between two looks for the program. */
+#define STEPS 256u
+
+int via_iommufd_heard(const struct via_iommufd_call *call, uint64_t i)
+{
+	struct via_caller *caller = call->caller;
+
+	return i % STEPS == STEPS - 1 && caller->ops->gone && caller->ops->gone(caller) ? -EINTR : 0;
 }
 
 int via_iommufd_blob(const struct via_iommufd_call *call, uint64_t uptr, uint32_t len, size_t min,

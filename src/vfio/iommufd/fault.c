@@ -444,6 +444,6 @@ long via_iommufd_fault_queue_alloc(const struct via_iommufd_call *call, void *ar
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	cmd->out_fault_id = queue->object.id;
 	cmd->out_fault_fd = (uint32_t)ret;
-	via_object_finish(&queue->object);
+	via_iommufd_made(call, &queue->object);
 	return 0;
 }

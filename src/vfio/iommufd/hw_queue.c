@@ -187,7 +187,8 @@ static int start(struct via_hw_queue *queue)
 	return ret;
 }
 
-static int queue_new(struct via_viommu *viommu, struct via_iommu_hw_queue_alloc *cmd)
+static int queue_new(const struct via_iommufd_call *call, struct via_viommu *viommu,
+		     struct via_iommu_hw_queue_alloc *cmd)
 {
 	struct via_hw_queue *queue = calloc(1, sizeof(*queue));
 	int ret;
@@ -212,7 +213,7 @@ static int queue_new(struct via_viommu *viommu, struct via_iommu_hw_queue_alloc 
 		return ret;
 	}
 	cmd->out_hw_queue_id = queue->object.id;
-	via_object_finish(&queue->object);
+	via_iommufd_made(call, &queue->object);
 	return 0;
 }
 
@@ -234,7 +235,7 @@ long via_iommufd_hw_queue_alloc(const struct via_iommufd_call *call, void *args)
 		return -ENOENT;
 	viommu = VIA_CONTAINER_OF(object, struct via_viommu, object);
 	if (viommu->ops->has_hw_queue && viommu->ops->has_hw_queue(viommu, cmd->type))
-		ret = queue_new(viommu, cmd);
+		ret = queue_new(call, viommu, cmd);
 	via_object_put(object);
 	return ret;
 }

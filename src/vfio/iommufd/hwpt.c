@@ -36,13 +36,18 @@ struct via_ioas *via_hwpt_ioas(const struct via_hwpt *hwpt)
 	return paging_of(hwpt)->ioas->ioas;
 }
 
-void via_hwpt_publish(struct via_hwpt *hwpt)
+static void list(struct via_hwpt *hwpt)
 {
 	struct via_hwpt **link = &hwpt->ioas->hwpts;
 
 	while (*link)
 		link = &(*link)->next;
 	*link = hwpt;
+}
+
+void via_hwpt_publish(struct via_hwpt *hwpt)
+{
+	list(hwpt);
 	via_object_finish(&hwpt->object);
 }
 
@@ -255,11 +260,10 @@ long via_iommufd_hwpt_alloc(const struct via_iommufd_call *call, void *args)
 	if (hwpt->ioas) {
 		pthread_mutex_lock(&iommufd->devices_lock);
 		via_iommufd_container_hwpt(hwpt, true);
-		via_hwpt_publish(hwpt);
+		list(hwpt);
 		pthread_mutex_unlock(&iommufd->devices_lock);
-	} else {
-		via_object_finish(&hwpt->object);
 	}
+	via_iommufd_made(call, &hwpt->object);
 	return 0;
 }
 

@@ -89,7 +89,7 @@ long via_iommufd_ioas_alloc(const struct via_iommufd_call *call, void *args)
 	if (ret < 0)
 		return ret;
 	cmd->out_ioas_id = ioas->object.id;
-	via_object_finish(&ioas->object);
+	via_iommufd_made(call, &ioas->object);
 	return 0;
 }
 

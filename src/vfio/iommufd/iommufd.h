@@ -62,6 +62,13 @@ int via_object_reserve(struct via_iommufd *iommufd, struct via_object *object,
 		       const struct via_object_ops *ops);
 /* Lookups find it from now on. */
 void via_object_finish(struct via_object *object);
+/*
+ * Of an object that the caller uses and nobody can look up yet, though whom it is part of may have
+ * buried it: let lookups find it, or free the id and destroy it with its last user, or
+ * now. The use ends.
+ */
+void via_object_show(struct via_object *object);
+void via_object_drop(struct via_object *object);
 /* The id is free again; the object itself is the caller's to free. Nobody else uses it. */
 void via_object_abort(struct via_object *object);
 /* The id is free again; the object is destroyed with its last user, or now. */
@@ -135,6 +142,7 @@ struct via_iommufd_call {
 	uint64_t arg;  /* where the structure lies in the caller */
 	uint32_t size;	/* of it there, as the caller has said */
 	uint32_t known; /* of it as we know it */
+	struct via_object **made; /* written by via_iommufd_made() */
 };
 
 /* What an entry of the table in dispatch.c calls: >= 0 or negative errno. */
@@ -145,6 +153,18 @@ typedef long (*via_iommufd_handler)(const struct via_iommufd_call *call, void *a
  * in the table says VIA_REPLY_NEVER. 0 or -EFAULT.
  */
 int via_iommufd_reply(const struct via_iommufd_call *call, const void *args);
+
+/*
+ * The handler has made object, whose id is reserved, and will succeed. When the program has its id,
+ * lookups find it; when it cannot be told, the object is destroyed again.
+ */
+void via_iommufd_made(const struct via_iommufd_call *call, struct via_object *object);
+
+/*
+ * Of a loop as long as a program wants it, which has come to its step i: now and then -EINTR, when the
+ * program has gone.
+ */
+int via_iommufd_heard(const struct via_iommufd_call *call, uint64_t i);
 
 /* A blob that a program passes to a driver: min(len, size) bytes are copied, the rest zeroed. */
 int via_iommufd_blob(const struct via_iommufd_call *call, uint64_t uptr, uint32_t len,

@@ -236,6 +236,8 @@ static int mock_invalidate(struct via_hwpt *hwpt, const struct via_iommufd_call 
 				       sizeof(entry), &entry, sizeof(entry));
 		if (!ret)
 			ret = check_invalidate(entry.flags, entry.index);
+		if (!ret)
+			ret = via_iommufd_heard(call, *done);
 		if (ret < 0)
 			return ret;
 		invalidate_word(nested->tlb, entry.flags, entry.index);
@@ -271,14 +273,13 @@ static int get_entry(const struct via_iommufd_call *call, uint64_t addr, uint32_
 		     struct cache_entry *ret_entry)
 {
 	const uint32_t known = len < sizeof(*ret_entry) ? len : (uint32_t)sizeof(*ret_entry);
-	uint8_t byte = 0;
 	int ret;
 
 	memset(ret_entry, 0, sizeof(*ret_entry));
 	ret = via_copy_in(call->caller, ret_entry, addr, known);
-	for (uint32_t i = known; !ret && !byte && i < len; i++)
-		ret = via_copy_in(call->caller, &byte, addr + i, 1);
-	return byte ? -E2BIG : ret;
+	if (!ret && len > known)
+		ret = via_check_zeros(call->caller, addr + known, len - known);
+	return ret;
 }
 
 static int mock_viommu_invalidate(struct via_viommu *viommu, const struct via_iommufd_call *call,
@@ -295,8 +296,11 @@ static int mock_viommu_invalidate(struct via_viommu *viommu, const struct via_io
 	entries = calloc(n ? n : 1, sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
-	for (uint32_t i = 0; !ret && i < n; i++)
+	for (uint32_t i = 0; !ret && i < n; i++) {
 		ret = get_entry(call, uptr + (uint64_t)i * entry_len, entry_len, &entries[i]);
+		if (!ret)
+			ret = via_iommufd_heard(call, i);
+	}
 	while (!ret && *done < n) {
 		ret = invalidate_cache(viommu, &entries[*done]);
 		if (!ret)

@@ -104,6 +104,40 @@ void via_object_finish(struct via_object *object)
 	pthread_mutex_unlock(&object->iommufd->lock);
 }
 
+static bool is_listed(const struct via_object *object)
+{
+	return object->iommufd->objects[object->id] == object;
+}
+
+void via_object_show(struct via_object *object)
+{
+	struct via_iommufd *iommufd = object->iommufd;
+
+	pthread_mutex_lock(&iommufd->lock);
+	object->ready = is_listed(object);
+	if (--object->users == 0)
+		pthread_cond_broadcast(&iommufd->unused);
+	pthread_mutex_unlock(&iommufd->lock);
+}
+
+void via_object_drop(struct via_object *object)
+{
+	struct via_iommufd *iommufd = object->iommufd;
+	bool ours, last;
+
+	pthread_mutex_lock(&iommufd->lock);
+	ours = is_listed(object);
+	if (ours)
+		take_out(object);
+	last = --object->users == 0;
+	object->orphan = ours && !last;
+	if (last)
+		pthread_cond_broadcast(&iommufd->unused);
+	pthread_mutex_unlock(&iommufd->lock);
+	if (ours && last)
+		object->ops->destroy(object);
+}
+
 void via_object_abort(struct via_object *object)
 {
 	struct via_iommufd *iommufd = object->iommufd;
@@ -205,7 +239,7 @@ bool via_object_bury(struct via_object *object)
 	bool ours;
 
 	pthread_mutex_lock(&iommufd->lock);
-	ours = iommufd->objects[object->id] == object;
+	ours = is_listed(object);
 	if (ours) {
 		object->ready = false;
 		iommufd->objects[object->id] = &tombstone;

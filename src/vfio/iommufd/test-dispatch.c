@@ -212,6 +212,48 @@ static void test_case_9_reply(void **state)
 	munmap(page, PAGE);
 }
 
+/* A program whose memory cannot be written any more when the answer comes. */
+static struct {
+	struct via_mm mm;
+	struct bench *b;
+	long destroyed;
+	uint32_t other;
+} lost;
+
+static int lost_writev(struct via_mm *mm, const struct iovec *local, size_t n_local,
+		       const struct iovec *remote, size_t n_remote)
+{
+	struct via_mm *self = via_mm_self();
+
+	/* Another thread of it guesses the id, and makes something of its own. */
+	lost.b->tc.caller.mm = self;
+	lost.destroyed = destroy(lost.b, 1);
+	lost.other = ioas_new(lost.b);
+	via_mm_put(self);
+	return -EFAULT;
+}
+
+/* What nobody was told of goes, and nothing else; before, nobody finds it. */
+static void test_reply_that_is_lost(void **state)
+{
+	struct via_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	struct bench *b = *state;
+	struct via_mm *self = b->tc.caller.mm;
+	struct via_mm_ops ops = *self->ops;
+
+	ops.writev = lost_writev;
+	lost.mm = *self;
+	lost.mm.ops = &ops;
+	lost.b = b;
+	b->tc.caller.mm = &lost.mm;
+	assert_int_equal(ioc(b, VIA_IOMMU_IOAS_ALLOC, &alloc), -EFAULT);
+	assert_ptr_equal(b->tc.caller.mm, self);
+	assert_int_equal(lost.destroyed, -ENOENT);
+	assert_int_equal(destroy(b, lost.other), 0);
+	assert_int_equal(destroy(b, 1), -ENOENT);
+	assert_int_equal(ioas_new(b), 1);
+}
+
 static void test_case_10_in_use(void **state)
 {
 	struct bench *b = *state;
@@ -418,6 +460,7 @@ int main(void)
 		LINUX(test_bind_without_isolation),
 		LINUX(test_case_8_lowest_id),
 		LINUX(test_case_9_reply),
+		LINUX(test_reply_that_is_lost),
 		LINUX(test_case_10_in_use),
 		LINUX(test_reserved_ids),
 		LINUX(test_case_88_tombstone),

@@ -343,6 +343,42 @@ static void test_case_91_hw_queue_apart(void **state)
 	assert_int_equal(check_refs(b, b->memory, 2 * PAGE, 0), 0);
 }
 
+static bool has_gone(struct via_caller *caller)
+{
+	return true;
+}
+
+/* What a program asks for at great length ends with it. */
+static void test_long_work(void **state)
+{
+	enum { N = 512 };
+	struct bench *b = *state;
+	const struct virtual v = virtual(b);
+	const struct via_caller_ops *ops = b->tc.caller.ops;
+	struct via_caller_ops gone = *ops;
+	uint32_t(*entries)[3] = calloc(N, sizeof(*entries)), n = N;
+	uint8_t *pages = mmap(NULL, N * PAGE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	assert_non_null(entries);
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	assert_true(vdevice(b, v.viommu, v.m.idev, 0x99) > 0);
+	for (uint32_t i = 0; i < N; i++)
+		entries[i][1] = 0x99;
+	assert_int_equal(check_refs(b, pages, N * PAGE, 0), 0);
+	gone.gone = has_gone;
+	b->tc.caller.ops = &gone;
+	assert_int_equal(check_refs(b, pages, N * PAGE, 0), -EINTR);
+	assert_int_equal(invalidate(b, v.viommu, entries, 12, &n), -EINTR);
+	assert_int_equal(n, 0);
+	b->tc.caller.ops = ops;
+	n = N;
+	assert_int_equal(invalidate(b, v.viommu, entries, 12, &n), 0);
+	assert_int_equal(n, N);
+	munmap(pages, N * PAGE);
+	free(entries);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +391,7 @@ int main(void)
 		MOCK(test_case_91_hw_queue_apart),
 		MOCK(test_viommu_of_another_vendor),
 		MOCK(test_device_cache),
+		MOCK(test_long_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

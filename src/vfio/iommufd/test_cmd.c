@@ -244,8 +244,11 @@ static int check_map(const struct via_iommufd_call *call, const struct via_iommu
 	if (iova % page || length % page || uptr % page ||
 	    __builtin_add_overflow(uptr, length, &end))
 		ret = -EINVAL;
-	for (uint64_t at = 0; !ret && at < length; at += page)
+	for (uint64_t at = 0; !ret && at < length; at += page) {
 		ret = via_mock_check_page(hwpt, iova + at, call->caller->mm, uptr + at);
+		if (!ret)
+			ret = via_iommufd_heard(call, at / page);
+	}
 	via_object_put(&hwpt->object);
 	return ret;
 }
@@ -278,6 +281,8 @@ static int check_refs(const struct via_iommufd_call *call, const struct via_iomm
 			return -EFAULT;
 		if (via_pages_count_pins(&identity) != cmd->check_refs.refs && !is_huge(mm, addr))
 			return -EIO;
+		if (via_iommufd_heard(call, (addr - uptr) / PAGE) < 0)
+			return -EINTR;
 	}
 	return 0;
 }
@@ -326,7 +331,8 @@ static int mark_dirty(const struct via_iommufd_call *call, struct via_hwpt *hwpt
 		return -ENOMEM;
 	ret = via_copy_in(call->caller, bits, cmd->dirty.uptr, size);
 	for (uint64_t i = 0; !ret && i < n; i++) {
-		if (!(bits[i / 8] >> (i % 8) & 1))
+		ret = via_iommufd_heard(call, i);
+		if (ret || !(bits[i / 8] >> (i % 8) & 1))
 			continue;
 		via_mock_mark_dirty(hwpt, cmd->dirty.iova + i * cmd->dirty.page_size);
 		count++;

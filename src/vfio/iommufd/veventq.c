@@ -320,7 +320,7 @@ static int queue_open(const struct via_iommufd_call *call, struct via_viommu *vi
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the descriptor has the file */
 	cmd->out_veventq_id = queue->object.id;
 	cmd->out_veventq_fd = (uint32_t)ret;
-	via_object_finish(&queue->object);
+	via_iommufd_made(call, &queue->object);
 	return 0;
 }
 

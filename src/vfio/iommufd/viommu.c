@@ -79,7 +79,7 @@ static int viommu_new(const struct via_iommufd_call *call, struct via_iommu_hw *
 		return ret;
 	}
 	*ret_id = viommu->object.id;
-	via_object_finish(&viommu->object);
+	via_iommufd_made(call, &viommu->object);
 	return 0;
 }
 
@@ -252,8 +252,8 @@ void via_vdevice_orphan(struct via_idev *idev)
 }
 
 /* devices_lock held. */
-static int vdevice_new(struct via_viommu *viommu, struct via_idev *idev, uint64_t virt_id,
-		       uint32_t *ret_id)
+static int vdevice_new(const struct via_iommufd_call *call, struct via_viommu *viommu,
+		       struct via_idev *idev, uint64_t virt_id, uint32_t *ret_id)
 {
 	struct via_vdevice *vdev;
 	int ret;
@@ -278,7 +278,7 @@ static int vdevice_new(struct via_viommu *viommu, struct via_idev *idev, uint64_
 	viommu->vdevices = vdev;
 	idev->vdevice = vdev;
 	*ret_id = vdev->object.id;
-	via_object_finish(&vdev->object);
+	via_iommufd_made(call, &vdev->object);
 	return 0;
 }
 
@@ -294,7 +294,7 @@ long via_iommufd_vdevice_alloc(const struct via_iommufd_call *call, void *args)
 	idev = via_object_get(call->iommufd, cmd->dev_id, VIA_OBJECT_DEVICE);
 	if (idev) {
 		pthread_mutex_lock(&call->iommufd->devices_lock);
-		ret = vdevice_new(VIA_CONTAINER_OF(viommu, struct via_viommu, object),
+		ret = vdevice_new(call, VIA_CONTAINER_OF(viommu, struct via_viommu, object),
 				  VIA_CONTAINER_OF(idev, struct via_idev, object), cmd->virt_id,
 				  &cmd->out_vdevice_id);
 		pthread_mutex_unlock(&call->iommufd->devices_lock);
