@@ -77,14 +77,19 @@ static long set_irqs(struct via_device_file *df, struct via_caller *caller, uint
 /* Nothing can be attached meanwhile: where its DMA goes is not to be changed under a reset. */
 static long reset(struct via_device_file *df)
 {
-	struct via_iommu_hw *hw = df->placed->hw;
+	struct via_placed *placed = df->placed;
+	struct via_idev *idev;
 	int ret;
 
 	if (!via_reset_works(df))
 		return -EINVAL;
-	__atomic_add_fetch(&hw->resetting, 1, __ATOMIC_ACQ_REL);
-	ret = via_device_reset(df->placed->dev);
-	__atomic_sub_fetch(&hw->resetting, 1, __ATOMIC_ACQ_REL);
+	/* It stays bound as long as it is open. */
+	pthread_mutex_lock(&df->vfio->lock);
+	idev = placed->idev;
+	pthread_mutex_unlock(&df->vfio->lock);
+	via_iommu_hw_reset(placed->hw, idev, true);
+	ret = via_device_reset(placed->dev);
+	via_iommu_hw_reset(placed->hw, idev, false);
 	return ret;
 }
 

@@ -172,11 +172,10 @@ static bool covered(const struct via_placed *placed, struct via_file *const *fil
 	return false;
 }
 
-static void resetting(struct via_placed *const *functions, unsigned int n, int change)
+static void resetting(struct via_placed *const *functions, unsigned int n, bool begins)
 {
 	for (unsigned int i = 0; i < n; i++)
-		__atomic_add_fetch(&functions[i]->hw->resetting, (unsigned int)change,
-				   __ATOMIC_ACQ_REL);
+		via_iommu_hw_reset(functions[i]->hw, functions[i]->idev, begins);
 }
 
 struct slot {
@@ -242,13 +241,13 @@ static void reset_functions(const struct slot *slot)
 		if (slot->functions[i]->n_open)
 			open[n_open++] = slot->functions[i]->dev;
 	}
-	resetting(slot->functions, slot->n, 1);
+	resetting(slot->functions, slot->n, true);
 	for (unsigned int i = 0; i < n_open; i++)
 		via_device_begin(open[i]);
 	via_devices_bus_reset(open, n_open);
 	for (unsigned int i = 0; i < n_open; i++)
 		via_device_end(open[i]);
-	resetting(slot->functions, slot->n, -1);
+	resetting(slot->functions, slot->n, false);
 }
 
 static int reset_slot(struct via_device_file *df, struct via_caller *caller,

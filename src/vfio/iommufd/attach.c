@@ -458,6 +458,18 @@ void via_idev_leave(struct via_idev *idev, uint32_t pasid, bool by_pasid)
 	detach(idev, pasid, &by_pasid);
 }
 
+void via_iommu_hw_reset(struct via_iommu_hw *hw, struct via_idev *idev, bool begins)
+{
+	pthread_mutex_t *lock = idev ? &idev->object.iommufd->devices_lock : NULL;
+
+	/* Who looks at it goes on to attach with the lock held. */
+	if (lock)
+		pthread_mutex_lock(lock);
+	__atomic_add_fetch(&hw->resetting, begins ? 1 : -1u, __ATOMIC_ACQ_REL);
+	if (lock)
+		pthread_mutex_unlock(lock);
+}
+
 struct via_hwpt *via_idev_hwpt(struct via_idev *idev, uint32_t pasid)
 {
 	return via_attachment_hwpt(idev->group, pasid);

@@ -4,11 +4,14 @@
  * to each other (spec iommu.md 2).
  *
  * A context lives while its file, a bound device, an access or an event file
- * does. Locks, in this order: via_vfio.lock (topology.h), iommufd->devices_lock
+ * does. Locks, in this order, none of them with via_vfio.lock (topology.h): iommufd->devices_lock
  * (who is bound and attached to what, HWPTs), iommufd->lock (the table of
  * objects and every count of users; held for no work). What is called on an IOAS
  * takes the locks of iommu/ below these. Nothing that touches a caller's memory or
- * descriptors runs under a lock.
+ * descriptors runs under a lock, with one exception: a HWPT that is the first of its IOAS to be
+ * attached pins what is mapped there, and dirty tracking of a container waits for its
+ * devices, with devices_lock held. That waits for memory of programs that use this
+ * context; others have nothing to do with its lock. vfio->lock is not held meanwhile.
  */
 #ifndef VIA_VFIO_IOMMUFD_H
 #define VIA_VFIO_IOMMUFD_H
@@ -259,7 +262,7 @@ struct via_iommu_hw {
 	unsigned int max_pasid_log2;	    /* 0: no PASIDs */
 	bool isolated_msi;
 	bool inside; /* part of the context that binds it: binding takes no reference to that */
-	unsigned int resetting; /* atomic: not 0: nothing can be attached, -EBUSY */
+	unsigned int resetting; /* atomic: not 0: nothing can be attached, -EBUSY; via_iommu_hw_reset() */
 	struct via_idev *idev;	/* devices_lock; bound */
 };
 
@@ -293,6 +296,12 @@ int via_idev_attach(struct via_idev *idev, uint32_t pasid, bool replace, uint32_
 int via_idev_move(struct via_idev *idev, uint32_t pasid, bool by_pasid, uint32_t *pt_id);
 void via_idev_leave(struct via_idev *idev, uint32_t pasid, bool by_pasid);
 void via_idev_detach(struct via_idev *idev, uint32_t pasid);
+/*
+ * hw's device begins to be reset (or has been): nothing can be attached to it meanwhile. An attachment
+ * that has begun is over when this returns. idev: hw's while it is bound, or NULL; the caller
+ * keeps it bound.
+ */
+void via_iommu_hw_reset(struct via_iommu_hw *hw, struct via_idev *idev, bool begins);
 /* What the device's group is attached to, or NULL. devices_lock held. */
 struct via_hwpt *via_idev_hwpt(struct via_idev *idev, uint32_t pasid);
 

@@ -3,6 +3,8 @@
 #include "vfio/iommufd/commands.h"
 #include "vfio/iommufd/test-iommufd.h"
 
+#include <time.h>
+
 /* Two pages, the second of which is not there. */
 static uint8_t *last_page(void)
 {
@@ -448,6 +450,83 @@ static void test_plain_operations(void **state)
 	via_file_put(file);
 }
 
+/* Hardware that attaches when it is told to. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool attaching, go;
+	struct via_idev *idev;
+	uint32_t ioas;
+} slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int slow_attach(struct via_iommu_hw *hw, uint32_t pasid, struct via_hwpt *hwpt)
+{
+	pthread_mutex_lock(&slow.lock);
+	slow.attaching = true;
+	pthread_cond_broadcast(&slow.changed);
+	while (!slow.go)
+		pthread_cond_wait(&slow.changed, &slow.lock);
+	pthread_mutex_unlock(&slow.lock);
+	return 0;
+}
+
+static void *slow_attacher(void *arg)
+{
+	uint32_t id = slow.ioas;
+
+	return (void *)(intptr_t)via_idev_attach(slow.idev, 0, false, &id);
+}
+
+static void *slow_resetter(void *arg)
+{
+	via_iommu_hw_reset(slow.idev->hw, slow.idev, true);
+	return NULL;
+}
+
+/* A reset begins when no attachment has: nothing of it is under way any more. */
+static void test_reset_during_attach(void **state)
+{
+	static const struct via_iommu_hw_ops ops = {
+		.name = "slow", .paging = test_paging, .attach = slow_attach};
+	struct bench *b = *state;
+	pthread_t attacher, resetter;
+	struct timespec soon;
+	uint32_t other;
+	void *ret;
+	bool early;
+
+	slow.ioas = ioas_new(b);
+	other = ioas_new(b);
+	b->hws[0].hw.ops = &ops;
+	assert_int_equal(via_idev_bind(b->iommufd, &b->hws[0].hw, &b->hws[0].idev), 0);
+	slow.idev = b->hws[0].idev;
+	slow.attaching = slow.go = false;
+	assert_int_equal(pthread_create(&attacher, NULL, slow_attacher, NULL), 0);
+	pthread_mutex_lock(&slow.lock);
+	while (!slow.attaching)
+		pthread_cond_wait(&slow.changed, &slow.lock);
+	pthread_mutex_unlock(&slow.lock);
+	assert_int_equal(pthread_create(&resetter, NULL, slow_resetter, NULL), 0);
+	(void)clock_gettime(CLOCK_REALTIME, &soon);
+	soon.tv_nsec += 100000000;
+	if (soon.tv_nsec >= 1000000000) {
+		soon.tv_nsec -= 1000000000;
+		soon.tv_sec++;
+	}
+	early = pthread_timedjoin_np(resetter, NULL, &soon) == 0;
+	pthread_mutex_lock(&slow.lock);
+	slow.go = true;
+	pthread_cond_broadcast(&slow.changed);
+	pthread_mutex_unlock(&slow.lock);
+	assert_int_equal(pthread_join(attacher, &ret), 0);
+	assert_false(early);
+	assert_int_equal(pthread_join(resetter, NULL), 0);
+	assert_int_equal((intptr_t)ret, 0);
+	assert_int_equal(via_idev_attach(slow.idev, 0, true, &other), -EBUSY);
+	via_iommu_hw_reset(slow.idev->hw, slow.idev, false);
+	assert_int_equal(via_idev_attach(slow.idev, 0, true, &other), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +540,7 @@ int main(void)
 		LINUX(test_case_8_lowest_id),
 		LINUX(test_case_9_reply),
 		LINUX(test_reply_that_is_lost),
+		LINUX(test_reset_during_attach),
 		LINUX(test_case_10_in_use),
 		LINUX(test_reserved_ids),
 		LINUX(test_case_88_tombstone),
