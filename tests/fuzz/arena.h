@@ -30,15 +30,26 @@ static inline uint8_t *arena_page(unsigned int page)
 	return (uint8_t *)(uintptr_t)(ARENA_BASE + (uint64_t)page * ARENA_PAGE);
 }
 
+/* The file of the shared ones. */
+static inline int arena_shared_file(void)
+{
+	static int fd = -1;
+
+	if (fd < 0) {
+		fd = memfd_create("arena", MFD_CLOEXEC);
+		FUZZ_CHECK(fd >= 0 && ftruncate(fd, 4 * ARENA_PAGE) == 0);
+	}
+	return fd;
+}
+
 /* Made at the first call, the same content at each. */
 static inline void arena_init(void)
 {
 	static bool made;
 
 	if (!made) {
-		int fd = memfd_create("arena", MFD_CLOEXEC);
+		int fd = arena_shared_file();
 
-		FUZZ_CHECK(fd >= 0 && ftruncate(fd, 4 * ARENA_PAGE) == 0);
 		FUZZ_CHECK(mmap(arena_page(0), ARENA_END * ARENA_PAGE, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 				0) == arena_page(0));
@@ -46,7 +57,6 @@ static inline void arena_init(void)
 		FUZZ_CHECK(mprotect(arena_page(ARENA_FORBIDDEN), ARENA_PAGE, PROT_NONE) == 0);
 		FUZZ_CHECK(mmap(arena_page(ARENA_SHARED), 4 * ARENA_PAGE, PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_FIXED, fd, 0) == arena_page(ARENA_SHARED));
-		close(fd);
 		made = true;
 	}
 	for (unsigned int page = ARENA_GOOD; page < ARENA_READ_ONLY; page++)

@@ -43,6 +43,7 @@ enum field_kind {
 	FIELD_RANGES, /* address of IOVA ranges; of: 1: their lengths instead of their ends */
 	FIELD_FD,
 	FIELD_NUMBER,
+	FIELD_MEMORY, /* a file of one of many kinds */
 };
 
 struct field {
@@ -361,5 +362,56 @@ static const struct call_row call_rows[] = {
 };
 
 #define CALL_ROWS (sizeof(call_rows) / sizeof(call_rows[0]))
+
+/* More of them, behind a number of their own: those above stay what they are in inputs. */
+static const struct call_row more_rows[] = {
+	/* The IOAS of an iommufd that is used as a container. */
+	NATIVE(VIA_IOMMU_VFIO_IOAS, via_iommu_vfio_ioas,
+	       .made = {{offsetof(struct via_iommu_vfio_ioas, ioas_id), ID_IOAS}}),
+	{VIA_IOMMU_VFIO_IOAS, sizeof(struct via_iommu_vfio_ioas), ON_CONTAINER, 0,
+	 .made = {{offsetof(struct via_iommu_vfio_ioas, ioas_id), ID_IOAS}}},
+	NATIVE(VIA_IOMMU_IOAS_MAP_FILE, via_iommu_ioas_map_file,
+	       .fields = {AT(via_iommu_ioas_map_file, flags, FIELD_BITS, 7),
+			  AT(via_iommu_ioas_map_file, ioas_id, FIELD_ID, ID_IOAS),
+			  AT(via_iommu_ioas_map_file, fd, FIELD_MEMORY, 0),
+			  AT(via_iommu_ioas_map_file, start, FIELD_LENGTH, 0),
+			  AT(via_iommu_ioas_map_file, length, FIELD_LENGTH, 0),
+			  AT(via_iommu_ioas_map_file, iova, FIELD_IOVA, 0)}),
+	{VIA_IOMMU_IOAS_MAP_FILE, sizeof(struct via_iommu_ioas_map_file), ON_CONTAINER, 0,
+	 .fields = {AT(via_iommu_ioas_map_file, flags, FIELD_CONST, 7),
+		    AT(via_iommu_ioas_map_file, ioas_id, FIELD_ID, ID_IOAS),
+		    AT(via_iommu_ioas_map_file, fd, FIELD_MEMORY, 0),
+		    AT(via_iommu_ioas_map_file, length, FIELD_LENGTH, 0),
+		    AT(via_iommu_ioas_map_file, iova, FIELD_IOVA, 0)}},
+	/* Addresses that are suspended, and resumed. */
+	{VIA_VFIO_IOMMU_UNMAP_DMA, 24, ON_CONTAINER, 0,
+	 .fields = {{4, 4, FIELD_CONST, VIA_VFIO_DMA_UNMAP_FLAG_VADDR},
+		    {8, 8, FIELD_IOVA, 0},
+		    {16, 8, FIELD_LENGTH, 0}}},
+	{VIA_VFIO_IOMMU_UNMAP_DMA, 24, ON_CONTAINER, 0,
+	 .fields = {{4, 4, FIELD_CONST, VIA_VFIO_DMA_UNMAP_FLAG_VADDR | VIA_VFIO_DMA_UNMAP_FLAG_ALL}}},
+	CONTAINER(VIA_VFIO_IOMMU_MAP_DMA, via_vfio_iommu_type1_dma_map,
+		  .fields = {AT(via_vfio_iommu_type1_dma_map, flags, FIELD_CONST,
+				VIA_VFIO_DMA_MAP_FLAG_VADDR),
+			     AT(via_vfio_iommu_type1_dma_map, vaddr, FIELD_ADDRESS, 0),
+			     AT(via_vfio_iommu_type1_dma_map, iova, FIELD_IOVA, 0),
+			     AT(via_vfio_iommu_type1_dma_map, size, FIELD_LENGTH, 0)}),
+	/* A bitmap that is as large as it should be. */
+	{VIA_VFIO_IOMMU_DIRTY_PAGES, 48, ON_CONTAINER, 0,
+	 .fields = {{4, 4, FIELD_CONST, VIA_VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+		    {8, 8, FIELD_IOVA, 0},
+		    {16, 8, FIELD_LENGTH, 0},
+		    {24, 8, FIELD_CONST, 4096},
+		    {32, 8, FIELD_CONST, 64},
+		    {40, 8, FIELD_ADDRESS, 0}}},
+	NATIVE(VIA_IOMMU_HWPT_GET_DIRTY_BITMAP, via_iommu_hwpt_get_dirty_bitmap,
+	       .fields = {AT(via_iommu_hwpt_get_dirty_bitmap, hwpt_id, FIELD_ID, ID_PAGING),
+			  AT(via_iommu_hwpt_get_dirty_bitmap, iova, FIELD_IOVA, 0),
+			  AT(via_iommu_hwpt_get_dirty_bitmap, length, FIELD_LENGTH, 0),
+			  AT(via_iommu_hwpt_get_dirty_bitmap, page_size, FIELD_CONST, 4096),
+			  AT(via_iommu_hwpt_get_dirty_bitmap, data, FIELD_ADDRESS, 0)}),
+};
+
+#define MORE_ROWS (sizeof(more_rows) / sizeof(more_rows[0]))
 
 #endif
