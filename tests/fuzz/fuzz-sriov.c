@@ -34,6 +34,12 @@ struct state {
 	bool listens;
 };
 
+/* A caller that goes away after a while. */
+struct waiting {
+	struct via_caller caller;
+	unsigned int looks;
+};
+
 static int vf_added(void *cookie, struct via_device *vf, unsigned int index, unsigned int group,
 		    unsigned int number)
 {
@@ -179,6 +185,25 @@ static unsigned int count(struct state *s)
 	return n;
 }
 
+/* Whoever writes to sriov_numvfs waits, but not for ever. */
+static bool is_gone(struct via_caller *caller)
+{
+	return ++((struct waiting *)caller)->looks > 1;
+}
+
+static void wait_vfs(struct state *s, struct fuzz_input *in)
+{
+	struct via_caller_ops ops = *s->tc.caller.ops;
+	struct waiting waiting = {.caller = s->tc.caller};
+
+	ops.gone = is_gone;
+	waiting.caller.ops = &ops;
+	if (fuzz_u8(in) & 1)
+		via_vfio_wait_vfs(s->vfio, s->pf, &waiting.caller);
+	else
+		FUZZ_CHECK(via_vfio_set_numvfs(s->vfio, s->pf, 0, &waiting.caller) <= 0);
+}
+
 static void set_numvfs(struct state *s, uint8_t n)
 {
 	int before = via_vfio_numvfs(s->vfio, s->pf);
@@ -214,7 +239,10 @@ static void step(struct state *s, struct fuzz_input *in)
 		set_token(s, in);
 		break;
 	case 5:
-		set_numvfs(s, kind & 0x80 ? fuzz_u8(in) : kind >> 3 & 7);
+		if ((kind & 0xc0) == 0xc0)
+			wait_vfs(s, in);
+		else
+			set_numvfs(s, kind & 0x80 ? fuzz_u8(in) : kind >> 3 & 7);
 		break;
 	case 6:
 		(void)call(s, i, kind & 0x80 ? VIA_VFIO_DEVICE_RESET : VIA_VFIO_GROUP_UNSET_CONTAINER,
