@@ -155,6 +155,8 @@ static void test_after_unmap(void **state)
 	assert_int_equal(last_unmap.first, 0x100000);
 	assert_int_equal(last_unmap.last, 0x103fff);
 	assert_int_equal(last.n_events - 1 - last_unmap.number, 1);
+	/* As of its last byte, but not of the next one. */
+	assert_int_equal(access_at(f, 0x103fff, 1, false), VIA_CHECK_AFTER_UNMAP);
 	/* Another address space of the same place knows nothing of it. */
 	via_check_forget(f->check, f->ioas);
 	assert_int_equal(access_at(f, 0x101000, 8, false), VIA_CHECK_NEVER_MAPPED);
@@ -188,6 +190,7 @@ static void test_counts(void **state)
 	assert_int_equal(counts[VIA_CHECK_PROTECTION], 1);
 	for (size_t i = 0; i < VIA_CHECK_KINDS; i++)
 		assert_string_not_equal(via_check_kind_name((enum via_check_kind)i), "?");
+	assert_string_equal(via_check_kind_name(VIA_CHECK_KINDS), "?");
 }
 
 /* The oldest events give way, and are not taken for new ones. */

@@ -286,6 +286,23 @@ static void test_no_memory_is_coarse(void **state)
 	}
 }
 
+/* What is coarse is not reported for granules that follow it. */
+static void test_behind_what_is_coarse(void **state)
+{
+	struct via_dirty_store *store = store_new(4096);
+	const uint64_t leaf = 4096ull << LEAF_BITS;
+
+	fail_from = 0;
+	n_allocations = 0;
+	via_dirty_store_mark(store, 0, 1);
+	fail_from = -1;
+	expect(store, leaf, UINT64_MAX, true, 0, NULL);
+	expect(store, leaf + 4096, leaf + 8191, false, 0, NULL);
+	expect(store, 0, UINT64_MAX, true, 1, &(struct via_iova_range){ 0, leaf - 1 });
+	expect(store, 0, UINT64_MAX, true, 0, NULL);
+	via_dirty_store_free(store);
+}
+
 static struct node *node_for(struct via_dirty_store *store, unsigned int top, unsigned int level)
 {
 	struct node *node = &store->tops[top];
@@ -562,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_no_memory_is_coarse),
+		cmocka_unit_test(test_behind_what_is_coarse),
 		cmocka_unit_test(test_late_mark_survives_trim),
 		cmocka_unit_test(test_race_loses_nothing),
 		cmocka_unit_test(test_harvest_waits_for_writers),

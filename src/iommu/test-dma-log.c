@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -185,6 +186,10 @@ static void bounds(void **state)
 	size_t n;
 
 	assert_int_equal(via_dma_log_new(many, VIA_DMA_LOG_RANGES + 1, 12, &log), -E2BIG);
+	for (uint64_t i = 0; i < VIA_DMA_LOG_RANGES; i++)
+		many[i] = (struct via_iova_range){2 * i * PAGE, 2 * i * PAGE + PAGE - 1};
+	assert_int_equal(via_dma_log_new(many, VIA_DMA_LOG_RANGES, 12, &log), 0);
+	via_dma_log_put(log);
 	/* All that there is, in pages of the size that fits. */
 	log = start(f, &all, 1, 12);
 	assert_int_equal(via_dma_log_shift(log), 64 - 29);
@@ -206,6 +211,46 @@ static void bounds(void **state)
 	assert_int_equal(via_dma_lease(f->dma, &seg, 1, VIA_PROT_WRITE, &lease, 1, &n), 0);
 	via_lease_put(&lease);
 	via_dma_log_put(log);
+}
+
+/* A range of one byte is a range. */
+static void one_byte(void **state)
+{
+	const struct via_iova_range ranges[] = {{IOVA, IOVA}, {IOVA + 8 * PAGE, IOVA + 9 * PAGE}};
+	struct via_dma_log *log;
+	uint64_t word = 0;
+	via_iova_t at;
+
+	assert_int_equal(via_dma_log_new(ranges, 2, 12, &log), 0);
+	via_dma_log_mark(log, IOVA - 1, 1);
+	via_dma_log_mark(log, IOVA + 1, 1);
+	assert_false(via_dma_log_next(log, 0, UINT64_MAX, &at));
+	via_dma_log_mark(log, IOVA, 1);
+	assert_true(via_dma_log_next(log, IOVA, IOVA, &at));
+	assert_true(at == IOVA);
+	via_dma_log_take(log, IOVA, IOVA, IOVA + 16 * PAGE - 1, 12, &word, 16);
+	assert_int_equal(word, 1);
+	assert_false(via_dma_log_next(log, 0, UINT64_MAX, &at));
+	/* As is the last byte of another, which has a page for itself. */
+	via_dma_log_mark(log, IOVA + 9 * PAGE, 1);
+	assert_true(via_dma_log_next(log, 0, UINT64_MAX, &at));
+	assert_true(at == IOVA + 9 * PAGE);
+	via_dma_log_put(log);
+}
+
+/* There is no room for the bits. */
+static void no_address_space(void **state)
+{
+	const struct via_iova_range all = {0, UINT64_MAX};
+	struct rlimit old;
+	struct via_dma_log *log;
+	int rc;
+
+	assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+	assert_int_equal(setrlimit(RLIMIT_AS, &(struct rlimit){0, old.rlim_max}), 0);
+	rc = via_dma_log_new(&all, 1, 12, &log);
+	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+	assert_int_equal(rc, -ENOMEM);
 }
 
 /* A writer counts up in pages while the other side takes marks and copies, as migration does. */
@@ -267,6 +312,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(random_writes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(parts_of_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bounds, set_up, tear_down),
+		cmocka_unit_test(one_byte),
+		cmocka_unit_test(no_address_space),
 		cmocka_unit_test_setup_teardown(copies_under_load, set_up, tear_down),
 	};
 
