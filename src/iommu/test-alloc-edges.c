@@ -29,6 +29,38 @@ static void test_reserved_first_byte(void **state)
 	assert_int_equal(iova, PAGE);
 }
 
+/* The last byte of a hole is not given, although a request of one byte would fit. */
+static void test_last_byte(void **state)
+{
+	struct fixture *f = *state;
+	via_iova_t iova;
+
+	assert_int_equal(via_ioas_allow(f->ioas, &(struct via_iova_range){ 0x5000, 0x5001 }, 1), 0);
+	assert_int_equal(choose(f->ioas, 0, 1, &iova), 0);
+	assert_int_equal(iova, 0x5000);
+	assert_int_equal(map_at(f, f->ioas, 0x5000, 0, 1, RW), 0);
+	assert_int_equal(choose(f->ioas, 0, 1, &iova), -ENOSPC);
+}
+
+/* What cannot be placed anywhere, or only against the alignment. */
+static void test_refused(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t half = UINT64_MAX / 2;
+	struct via_domain *domain;
+	via_iova_t iova;
+
+	assert_int_equal(choose(f->ioas, 0, 0, &iova), -EOVERFLOW);
+	assert_int_equal(choose(f->ioas, 0, half, &iova), -EOVERFLOW);
+	assert_int_equal(choose(f->ioas, 0, half - 1, &iova), 0);
+	/* Aligned to a byte only, as its address or its length. */
+	domain = domain_of(f->ioas);
+	assert_int_equal(choose(f->ioas, PAGE + 1, PAGE, &iova), -EINVAL);
+	assert_int_equal(choose(f->ioas, 0, 1, &iova), -EINVAL);
+	assert_int_equal(choose(f->ioas, PAGE, PAGE, &iova), 0);
+	via_domain_free(domain);
+}
+
 /* A hint for exactly the same is taken, one for more of something is not. */
 static void test_hints(void **state)
 {
@@ -54,6 +86,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(test_reserved_first_byte),
+		test(test_last_byte),
+		test(test_refused),
 		test(test_hints),
 	};
 

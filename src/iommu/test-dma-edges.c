@@ -2,21 +2,23 @@
 /* A device's way in at its limits: sections, the log of faults, refusals before any memory. */
 #include "base/epoch.h"
 #include "iommu/dma.h"
+#include "iommu/suspend.h"
 #include "iommu/test-pages.h"
 
 #include <time.h>
 
 #define IOVA 0x100000u
 
-/* The clock of the log of faults is ours. */
+/* The clock of the log of faults is ours, and that of waits while it stands still. */
 static time_t seconds = 1000;
+static bool stopped;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ts);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 {
-	if (clock != CLOCK_MONOTONIC_COARSE)
+	if (clock != CLOCK_MONOTONIC_COARSE && !stopped)
 		return __real_clock_gettime(clock, ts);
 	*ts = (struct timespec){ .tv_sec = seconds };
 	return 0;
@@ -171,6 +173,20 @@ static void test_log_of_faults(void **state)
 	card_free(&card);
 }
 
+/* A wait ends at the time that it is given, not after it. */
+static void test_end_of_a_wait(void **state)
+{
+	struct via_bell bell = { 0 };
+	bool rung;
+
+	(void)alarm(20);
+	stopped = true;
+	rung = via_bell_wait(&bell, 0, (uint64_t)seconds * 1000000000);
+	stopped = false;
+	assert_false(rung);
+	(void)alarm(0);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -181,6 +197,7 @@ int main(void)
 		test(test_many_pieces),
 		test(test_sections),
 		test(test_log_of_faults),
+		test(test_end_of_a_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
