@@ -82,6 +82,60 @@ static void test_allowed(void **state)
 			 -EADDRINUSE);
 }
 
+static int map_pages(struct fixture *f, struct via_pages *pages, uint64_t offset, uint64_t len,
+		     unsigned int prot, via_iova_t iova)
+{
+	return via_ioas_map_pages(f->ioas, pages, offset, len, prot, VIA_IOAS_FIXED, &iova, NULL);
+}
+
+/* The alignment is looked at before what the pages allow; an address counts as an IOVA does. */
+static void test_map(void **state)
+{
+	struct fixture *f = *state;
+	struct via_domain *domain = domain_of(f->ioas);
+	struct via_pages *pages;
+
+	assert_int_equal(via_pages_new_memory(f->space, (uintptr_t)f->mem, 4 * PAGE, false, &f->owner,
+					      &pages), 0);
+	assert_int_equal(map_pages(f, pages, 0, PAGE, RW, IOVA), -EPERM);
+	assert_int_equal(map_pages(f, pages, 0, PAGE - 1, RW, IOVA), -EINVAL);
+	assert_int_equal(map_pages(f, pages, 0, PAGE, RW, IOVA + 1), -EINVAL);
+	assert_int_equal(map_pages(f, pages, 1, PAGE, VIA_PROT_READ, IOVA), -EINVAL);
+	assert_int_equal(map_pages(f, pages, 0, 0, VIA_PROT_READ, IOVA), -EINVAL);
+	/* No page table has an entry that allows nothing. */
+	assert_int_equal(map_pages(f, pages, 0, PAGE, 0, IOVA), -EINVAL);
+	assert_int_equal(map_pages(f, pages, 0, PAGE, VIA_PROT_READ, -(via_iova_t)PAGE), 0);
+	assert_int_equal(map_pages(f, pages, 0, 2 * PAGE, VIA_PROT_READ, -(via_iova_t)PAGE), -EOVERFLOW);
+	/* The last address of all is nobody's memory. */
+	assert_int_equal(via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, PAGE, VIA_PROT_READ),
+			 -EFAULT);
+	assert_int_equal(via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, 2 * PAGE,
+				      VIA_PROT_READ), -EOVERFLOW);
+	assert_int_equal(unmap(f, 0, UINT64_MAX), 0);
+	via_pages_put(pages);
+	via_domain_free(domain);
+}
+
+/* Neighbours may meet where no page ends; where there is a page table they may not. */
+static void test_copy_of_unaligned_neighbours(void **state)
+{
+	struct fixture *f = *state;
+	via_iova_t iova = IOVA;
+	struct via_domain *domain;
+	struct via_ioas *copy;
+
+	assert_int_equal(via_ioas_new_bare(&copy), 0);
+	domain = domain_of(copy);
+	assert_int_equal(map_at(f, f->ioas, IOVA, 0, PAGE / 2, RW), 0);
+	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE / 2, PAGE, PAGE / 2, RW), 0);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova), -EINVAL);
+	assert_null(via_ioas_find(copy, 0));
+	assert_int_equal(via_user_pages(f->user), 0);
+	via_domain_free(domain);
+	via_ioas_put(copy);
+	assert_int_equal(unmap(f, 0, UINT64_MAX), 0);
+}
+
 /* COPY of parts of areas, up to a byte; a hole before, between and behind. */
 static void test_copy(void **state)
 {
@@ -102,6 +156,14 @@ static void test_copy(void **state)
 	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE + 1, RW, VIA_IOAS_FIXED, &iova), 0);
 	assert_int_equal(via_ioas_unmap_range(copy, 0, UINT64_MAX, &bytes), 0);
 	assert_int_equal(bytes, PAGE + 1);
+	/* The last two areas of all. */
+	iova = -(via_iova_t)(2 * PAGE);
+	assert_int_equal(map_at(f, f->ioas, iova, 0, PAGE, RW), 0);
+	assert_int_equal(map_at(f, f->ioas, iova + PAGE, 5 * PAGE, PAGE, RW), 0);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, iova, 2 * PAGE, RW, VIA_IOAS_FIXED, &iova), 0);
+	assert_int_equal(via_ioas_find(copy, 0)->last, iova + PAGE - 1);
+	assert_int_equal(via_ioas_unmap_range(copy, 0, UINT64_MAX, &bytes), 0);
+	iova = IOVA;
 	via_ioas_find(f->ioas, IOVA)->complete = false;
 	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova), -ENOENT);
 	assert_int_equal(via_ioas_cut(f->ioas, IOVA + 5, false), -EBUSY);
@@ -209,6 +271,8 @@ int main(void)
 		test(test_unmap),
 		test(test_reserved),
 		test(test_allowed),
+		test(test_map),
+		test(test_copy_of_unaligned_neighbours),
 		test(test_copy),
 		test(test_cut),
 		test(test_replace),

@@ -380,6 +380,94 @@ static void test_case_150_other_process(void **state)
 	finish(&f);
 }
 
+/* A container of another machine. */
+static void start_with(struct fixture *f, const struct via_spapr_props *props, unsigned int version)
+{
+	start(f, version, true);
+	assert_int_equal(via_dma_attach(f->dma, NULL), 0);
+	via_spapr_free(f->spapr);
+	assert_int_equal(via_spapr_new(props, version, false, true, &f->spapr), 0);
+	assert_int_equal(via_dma_attach(f->dma, via_spapr_ioas(f->spapr)), 0);
+}
+
+static void test_limits_of_windows(void **state)
+{
+	struct via_vfio_iommu_spapr_tce_create c = { .argsz = sizeof(c), .flags = 1, .page_shift = 12,
+						     .window_size = 1u << 20, .levels = 1 };
+	struct via_spapr_props props = *via_spapr_props_powernv();
+	struct fixture f;
+	uint64_t at;
+
+	/* As large as there is room up to the second one's place, in as many levels as there are. */
+	start_with(&f, &props, VIA_VFIO_SPAPR_TCE_v2_IOMMU);
+	assert_int_equal(via_spapr_create(f.spapr, f.mm, &c), -EINVAL);
+	assert_int_equal(remove_window(&f, 0), 0);
+	assert_int_equal(create(&f, 12, WINDOW_2 << 1, 5, &at), -EINVAL);
+	assert_int_equal(create(&f, 12, WINDOW_2, 5, &at), 0);
+	assert_int_equal(at, 0);
+	/* The last byte names it as well. */
+	assert_int_equal(remove_window(&f, WINDOW_2), -EINVAL);
+	assert_int_equal(remove_window(&f, WINDOW_2 - 1), 0);
+	finish(&f);
+
+	/* Up to the last IOVA. */
+	props.tce64_start = 3ull << 62;
+	start_with(&f, &props, VIA_VFIO_SPAPR_TCE_v2_IOMMU);
+	assert_int_equal(create(&f, 24, 1ull << 62, 5, &at), 0);
+	assert_int_equal(at, 3ull << 62);
+	assert_int_equal(remove_window(&f, UINT64_MAX), 0);
+	finish(&f);
+
+	/* The largest page. */
+	props.tce64_start = WINDOW_2;
+	props.pgsizes |= 1ull << 63;
+	start_with(&f, &props, VIA_VFIO_SPAPR_TCE_v2_IOMMU);
+	assert_int_equal(create(&f, 63, 1ull << 63, 1, &at), 0);
+	finish(&f);
+
+	/* One window, and none that can be made. */
+	props = *via_spapr_props_powernv();
+	props.max_windows = 1;
+	start_with(&f, &props, VIA_VFIO_SPAPR_TCE_v2_IOMMU);
+	assert_int_equal(create(&f, 12, 1u << 20, 1, NULL), -EPERM);
+	finish(&f);
+	props.max_windows = 0;
+	props.tce32_size = 0;
+	start_with(&f, &props, VIA_VFIO_SPAPR_TCE_IOMMU);
+	assert_int_equal(via_spapr_enable(f.spapr, f.mm), -EPERM);
+	finish(&f);
+	assert_int_equal(via_spapr_new(&props, VIA_VFIO_SPAPR_TCE_v2_IOMMU, false, true, &f.spapr),
+			 -EINVAL);
+}
+
+static void test_limits_of_entries(void **state)
+{
+	struct via_vfio_iommu_type1_dma_map high = { sizeof(high), R, -(uint64_t)PAGE, 0, 2 * PAGE };
+	struct fixture f;
+
+	start(&f, VIA_VFIO_SPAPR_TCE_IOMMU, true);
+	assert_int_equal(via_spapr_enabled(f.spapr), -EPERM);
+	assert_int_equal(via_spapr_enable(f.spapr, f.mm), 0);
+	assert_int_equal(via_spapr_enabled(f.spapr), 0);
+	assert_int_equal(unreg(&f, 0, PAGE), -ENOTTY);
+	assert_int_equal(map(&f, 0, 0, 0), -EINVAL);
+	assert_int_equal(map(&f, 0, 0x7ffff000, PAGE), 0);
+	assert_int_equal(unmap(&f, 0x7ffff000, PAGE, 0), 0);
+	assert_int_equal(sees(&f, 0x7ffff000), -1);
+	assert_int_equal(unmap(&f, 0x80000000, PAGE, 0), -ENXIO);
+	assert_int_equal(unmap(&f, 0, 0, 0), 0);
+	assert_int_equal(via_spapr_map(f.spapr, f.mm, &high), -EFAULT);
+	finish(&f);
+
+	start(&f, VIA_VFIO_SPAPR_TCE_v2_IOMMU, true);
+	/* Neighbours do not overlap, whichever is first. */
+	assert_int_equal(reg(&f, 4, 4 * PAGE), 0);
+	assert_int_equal(reg(&f, 0, 4 * PAGE), 0);
+	assert_int_equal(reg(&f, 8, 4 * PAGE), 0);
+	assert_int_equal(via_spapr_map(f.spapr, f.mm, &high), -EINVAL);
+	finish(&f);
+}
+
 static void test_info(void **state)
 {
 	struct via_vfio_iommu_spapr_tce_info info;
@@ -415,6 +503,8 @@ int main(void)
 		cmocka_unit_test(test_case_149_over_mapping),
 		cmocka_unit_test(test_outside_window),
 		cmocka_unit_test(test_case_150_other_process),
+		cmocka_unit_test(test_limits_of_windows),
+		cmocka_unit_test(test_limits_of_entries),
 		cmocka_unit_test(test_info),
 	};
 
