@@ -4,11 +4,13 @@
  * allocation, for n = 1, 2, ...: -ENOMEM, and nothing has changed. The linker puts our
  * allocator before the real one.
  */
+#include "base/slab.h"
 #include "iommu/check.h"
 #include "iommu/dirty_store.h"
 #include "iommu/dma.h"
 #include "iommu/spapr.h"
 #include "iommu/test-pages.h"
+#include "iommu/type1.h"
 
 #include <string.h>
 
@@ -19,11 +21,13 @@ void *__real_calloc(size_t n, size_t size);
 void *__real_reallocarray(void *p, size_t n, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *s);
+void *__real_via_slab_alloc(struct via_slab *slab);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *s);
+void *__wrap_via_slab_alloc(struct via_slab *slab);
 
 static bool may_allocate(void)
 {
@@ -53,6 +57,11 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 char *__wrap_strdup(const char *s)
 {
 	return may_allocate() ? __real_strdup(s) : NULL;
+}
+
+void *__wrap_via_slab_alloc(struct via_slab *slab)
+{
+	return may_allocate() ? __real_via_slab_alloc(slab) : NULL;
 }
 
 /* call() fails with each of its allocations in turn, and works at last: after that many. */
@@ -218,6 +227,197 @@ static void test_access(void **state)
 	assert_int_equal(via_ioas_unmap_range(p.f->ioas, 0, UINT64_MAX, &bytes), 0);
 }
 
+/* Areas and ranges ------------------------------------------------------------- */
+
+struct mapper {
+	struct fixture *f;
+	struct via_ioas *copy;
+	struct via_pages *pages;
+	struct via_type1 *type1;
+	unsigned int released;
+};
+
+static int map(void *cookie)
+{
+	struct mapper *m = cookie;
+	via_iova_t iova = IOVA;
+
+	return via_ioas_map_pages(m->f->ioas, m->pages, 0, 4 * PAGE, RW, VIA_IOAS_FIXED, &iova, NULL);
+}
+
+static void nothing_mapped(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	assert_null(via_ioas_find(m->f->ioas, 0));
+	assert_int_equal(m->f->mm.pinned_pages, 0);
+}
+
+static int copy(void *cookie)
+{
+	struct mapper *m = cookie;
+	via_iova_t iova = IOVA;
+
+	return via_ioas_copy(m->copy, m->f->ioas, IOVA, 4 * PAGE, RW, VIA_IOAS_FIXED, &iova);
+}
+
+static void nothing_copied(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	assert_null(via_ioas_find(m->copy, 0));
+}
+
+static int cut(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	return via_ioas_cut(m->f->ioas, IOVA + PAGE - 1, false);
+}
+
+static int replace(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	return via_ioas_replace(m->f->ioas, IOVA, m->pages);
+}
+
+/* One area, of the first pages. */
+static void as_mapped(void *cookie)
+{
+	struct mapper *m = cookie;
+	const struct via_ioas_area *area = via_ioas_find(m->f->ioas, 0);
+
+	assert_true(area->complete && area->loaded);
+	assert_int_equal(area->last, IOVA + 4 * PAGE - 1);
+	assert_int_equal(via_pages_start(area->pages), (uintptr_t)m->f->mem);
+	assert_int_equal(m->f->mm.pinned_pages, 4);
+}
+
+static void test_areas(void **state)
+{
+	struct mapper m = {.f = *state};
+	struct via_domain *domain = domain_of(m.f->ioas);
+	uint64_t bytes;
+
+	assert_int_equal(via_ioas_new_bare(&m.copy), 0);
+	m.pages = pages_of(m.f, 0, 4 * PAGE);
+	assert_true(in_spite(map, nothing_mapped, &m) >= 3);
+	via_pages_put(m.pages);
+	assert_true(in_spite(copy, nothing_copied, &m) >= 2);
+	m.pages = pages_of(m.f, 8 * PAGE, 4 * PAGE);
+	assert_true(in_spite(replace, as_mapped, &m) >= 2);
+	assert_int_equal(via_pages_start(via_ioas_find(m.f->ioas, 0)->pages),
+			 (uintptr_t)m.f->mem + 8 * PAGE);
+	m.pages = pages_of(m.f, 0, 4 * PAGE);
+	assert_int_equal(via_ioas_replace(m.f->ioas, IOVA, m.pages), 0);
+	assert_true(in_spite(cut, as_mapped, &m) >= 2);
+	assert_int_equal(via_ioas_find(m.f->ioas, 0)->last, IOVA + PAGE - 1);
+	via_ioas_put(m.copy);
+	assert_int_equal(via_ioas_unmap_range(m.f->ioas, 0, UINT64_MAX, &bytes), 0);
+	via_domain_free(domain);
+}
+
+static int reserve(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	return via_ioas_reserve(m->f->ioas, IOVA, IOVA + PAGE - 1, m);
+}
+
+static int allow(void *cookie)
+{
+	const struct via_iova_range range = {IOVA + PAGE, IOVA + 2 * PAGE - 1};
+	struct mapper *m = cookie;
+
+	return via_ioas_allow(m->f->ioas, &range, 1);
+}
+
+static void no_range(void *cookie)
+{
+	struct mapper *m = cookie;
+	struct via_iova_range range;
+
+	assert_int_equal(via_ioas_ranges(m->f->ioas, &range, 1), 1);
+	assert_int_equal(range.last, UINT64_MAX);
+}
+
+static void test_ranges(void **state)
+{
+	struct mapper m = {.f = *state};
+
+	assert_int_equal(in_spite(reserve, no_range, &m), 2);
+	assert_int_equal(in_spite(allow, NULL, &m), 2);
+}
+
+/* Pages ------------------------------------------------------------------------ */
+
+static void released(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	m->released++;
+}
+
+static const struct via_pages_region_ops region_ops = {.release = released};
+
+static int new_region(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	return via_pages_new_region(&region_ops, m, 0, PAGE, false, &m->pages);
+}
+
+static int new_file(void *cookie)
+{
+	struct mapper *m = cookie;
+	int fd = memfd_of(PAGE);
+	int rc = via_pages_new_file(fd, 0, PAGE, true, &m->f->owner, &m->pages);
+
+	(void)close(fd);
+	return rc;
+}
+
+static int new_type1(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	return via_type1_new(via_iommu_props_intel(), VIA_VFIO_TYPE1v2_IOMMU, true, &m->type1);
+}
+
+static int map_region(void *cookie)
+{
+	struct mapper *m = cookie;
+	const struct via_vfio_iommu_type1_dma_map map = {sizeof(map), VIA_VFIO_DMA_MAP_FLAG_READ,
+							 PAGE, IOVA, PAGE};
+
+	return via_type1_map_region(m->type1, &m->f->mm, &map, m->pages);
+}
+
+static void no_region(void *cookie)
+{
+	struct mapper *m = cookie;
+
+	assert_null(via_ioas_find(via_type1_ioas(m->type1), 0));
+}
+
+static void test_pages(void **state)
+{
+	struct mapper m = {.f = *state};
+
+	assert_true(in_spite(new_file, NULL, &m) >= 2);
+	via_pages_put(m.pages);
+	/* What stands for the region is given back each time. */
+	assert_int_equal(in_spite(new_region, NULL, &m), 1);
+	assert_int_equal(m.released, 1);
+	assert_true(in_spite(new_type1, NULL, &m) >= 2);
+	via_pages_revoke(m.pages); /* then nothing of it is looked at */
+	assert_true(in_spite(map_region, no_region, &m) >= 2);
+	via_type1_free(m.type1);
+	via_pages_put(m.pages);
+	assert_int_equal(m.released, 2);
+}
+
 /* CHANGE_PROCESS ------------------------------------------------------------- */
 
 struct change {
@@ -328,6 +528,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_objects),
 		TEST(test_access),
+		TEST(test_areas),
+		TEST(test_ranges),
+		TEST(test_pages),
 		TEST(test_change_owner),
 		TEST(test_spapr),
 	};

@@ -18,7 +18,7 @@ static void test_access(void **state)
 {
 	static const struct via_access_ops ops = { nothing_to_unpin };
 	struct fixture *f = *state;
-	struct via_access *access;
+	struct via_access *access = NULL;
 	struct via_piece *pieces;
 	struct record *record;
 	size_t n;
