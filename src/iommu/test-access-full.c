@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A range that has been pinned as often as can be counted is not pinned once more. Nobody
- * waits for 2^32 pins: the counts are set. The code of accesses is built here once more, for that.
+ * A range that an access has pinned as often as can be counted is not pinned once more. Nobody
+ * waits for 2^32 pins: the count is set. The code is built here once more, for that.
  */
 #include "iommu/access.c"
 
-#include "iommu/pages_internal.h"
 #include "iommu/test-pages.h"
 
 #define IOVA 0x10000u
@@ -14,7 +13,7 @@ static void nothing_to_unpin(void *cookie, via_iova_t iova, uint64_t len)
 {
 }
 
-static void test_access(void **state)
+static void test_pins(void **state)
 {
 	static const struct via_access_ops ops = { nothing_to_unpin };
 	struct fixture *f = *state;
@@ -42,32 +41,12 @@ static void test_access(void **state)
 	via_access_free(access);
 }
 
-static void test_pages(void **state)
-{
-	struct fixture *f = *state;
-	struct via_pages *pages = pages_of(f, 0, 4 * PAGE);
-
-	assert_int_equal(via_pages_pin(pages, PAGE, PAGE), 0);
-	assert_int_equal(pages->n_spans, 1);
-	pages->spans[0].count = UINT_MAX;
-	assert_int_equal(via_pages_pin(pages, 0, 4 * PAGE), -ENOMEM);
-	assert_int_equal(pages->spans[0].count, UINT_MAX);
-	assert_int_equal(via_user_pages(f->user), 1);
-	/* The pages beside it can be. */
-	assert_int_equal(via_pages_pin(pages, 2 * PAGE, PAGE), 0);
-	via_pages_unpin(pages, 2 * PAGE, PAGE);
-	pages->spans[0].count = 1;
-	via_pages_unpin(pages, PAGE, PAGE);
-	via_pages_put(pages);
-}
-
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(test_access),
-		test(test_pages),
+		test(test_pins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
