@@ -32,6 +32,22 @@ static void test_unusable(void **state)
 	via_ioas_put(ioas);
 }
 
+/* A table needs pages that are not larger than ours. */
+static void test_page_sizes(void **state)
+{
+	struct via_domain_config config = { .aperture_last = UINT64_MAX };
+	struct fixture *f = *state;
+	struct via_domain *domain;
+
+	assert_int_equal(via_domain_new(f->ioas, &config, &domain), -EINVAL);
+	config.pgsize_bitmap = 2 * PAGE;
+	assert_int_equal(via_domain_new(f->ioas, &config, &domain), -EINVAL);
+	assert_false(via_ioas_has_domain(f->ioas));
+	config.pgsize_bitmap = 3 * PAGE;
+	assert_int_equal(via_domain_new(f->ioas, &config, &domain), 0);
+	via_domain_free(domain);
+}
+
 /* Is [first, last] inside one of them? */
 static void test_usable(void **state)
 {
@@ -81,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(test_unusable),
+		test(test_page_sizes),
 		test(test_usable),
 		test(test_get_dirty),
 	};
