@@ -14,8 +14,8 @@ struct via_backend_ops {
 	int (*check_extension)(const struct via_vfio *vfio, const struct via_backend *backend,
 			       uint64_t extension);
 	/*
-	 * SET_IOMMU of a type that check_extension() affirms. The caller has the container's turn, as
-	 * for join(), and no lock.
+	 * SET_IOMMU of a type that check_extension() affirms. The caller has the container's turn,
+	 * as for join(), and no lock.
 	 */
 	int (*open)(struct via_vfio *vfio, struct via_caller *caller, uint64_t type,
 		    struct via_backend **ret_backend);

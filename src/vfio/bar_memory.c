@@ -188,8 +188,7 @@ static void find_parts(const struct via_vfio *vfio, struct look *look, struct pl
 	look->n_parts = n;
 }
 
-static void drop_places(struct via_vfio *vfio, const struct look *look,
-			const struct place *places)
+static void drop_places(struct via_vfio *vfio, const struct look *look, const struct place *places)
 {
 	if (!look->n_bars)
 		return;

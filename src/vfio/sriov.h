@@ -36,7 +36,7 @@ int via_sriov_check_token(struct via_placed *placed, const uint8_t *token);
 bool via_uuid_parse(const char *text, uint8_t ret_uuid[VIA_UUID_SIZE]);
 #define VIA_UUID_TEXT 36
 
-/* A virtual function that is being removed has been given back: go on. Gives the lock up meanwhile. */
+/* A virtual function that is being removed has been given back: go on. The lock is given up. */
 void via_sriov_continue(struct via_sriov *sriov);
 
 #endif

@@ -49,8 +49,9 @@ struct via_group {
 	struct via_group *next; /* constant once published under vfio->lock */
 	unsigned int number;
 	/* vfio->lock: all below */
-	struct via_turn turn;	   /* of who lets it join or leave, or takes devices out */
-	struct via_placed *devices; /* written by who has the turn or while nobody knows the group */
+	struct via_turn turn; /* of who lets it join or leave, or takes devices out */
+	/* Written by who has the turn, or while nobody knows the group. */
+	struct via_placed *devices;
 	unsigned int n_devices; /* a group goes with its last device */
 	bool gone;		/* it has, and only its users keep it */
 	unsigned int users;	/* files that know it: its own, and those of its devices */
@@ -84,7 +85,7 @@ struct via_placed {
 	struct via_placed *next; /* of group->devices */
 	bool going;	      /* nobody can open it any more */
 	struct via_turn turn; /* of who opens, binds, closes, unbinds or hot-resets it */
-	unsigned int n_files; /* device files, also of its node and not bound, and who looks at it */
+	unsigned int n_files; /* files, also of its node and not bound, and who looks at it */
 	unsigned int n_open;  /* of these, who can use it; written by who has the turn, as idev */
 	struct via_idev *idev; /* while it is open and bound to an iommufd */
 };
@@ -143,7 +144,7 @@ void via_container_leave(struct via_container *container, struct via_group *grou
 /* group.c */
 int via_group_open(struct via_vfio *vfio, struct via_caller *caller, unsigned int number,
 		   struct via_file **ret_file);
-/* Out of its container, if it has one. The caller has the turn; vfio->lock held, but not all the time. */
+/* Out of its container, if it has one. The turn is the caller's; vfio->lock is given up meanwhile. */
 void via_group_leave(struct via_group *group);
 /* vfio->lock held; NULL: there is none. */
 struct via_group *via_group_find(const struct via_vfio *vfio, unsigned int number);

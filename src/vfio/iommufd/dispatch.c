@@ -67,8 +67,8 @@ static const struct via_iommufd_command commands[] = {
 	    via_iommufd_viommu_alloc),
 	ROW(VIA_IOMMU_VDEVICE_ALLOC, via_iommu_vdevice_alloc, virt_id, VIA_REPLY_DONE,
 	    via_iommufd_vdevice_alloc),
-	ROW(VIA_IOMMU_IOAS_CHANGE_PROCESS, via_iommu_ioas_change_process, reserved,
-	    VIA_REPLY_NEVER, via_iommufd_change_process),
+	ROW(VIA_IOMMU_IOAS_CHANGE_PROCESS, via_iommu_ioas_change_process, reserved, VIA_REPLY_NEVER,
+	    via_iommufd_change_process),
 	ROW(VIA_IOMMU_VEVENTQ_ALLOC, via_iommu_veventq_alloc, out_veventq_fd, VIA_REPLY_DONE,
 	    via_iommufd_veventq_alloc),
 	ROW(VIA_IOMMU_HW_QUEUE_ALLOC, via_iommu_hw_queue_alloc, length, VIA_REPLY_DONE,
@@ -103,8 +103,7 @@ static int fetch(const struct via_iommufd_call *call, const struct via_iommufd_c
 	int ret = 0;
 
 	if (call->size > row->size)
-		ret = via_check_zeros(call->caller, call->arg + row->size,
-				      call->size - row->size);
+		ret = via_check_zeros(call->caller, call->arg + row->size, call->size - row->size);
 	if (!ret)
 		ret = via_copy_in(call->caller, args + sizeof(call->size),
 				  call->arg + sizeof(call->size), known - sizeof(call->size));
@@ -189,7 +188,9 @@ int via_iommufd_heard(const struct via_iommufd_call *call, uint64_t i)
 {
 	struct via_caller *caller = call->caller;
 
-	return i % STEPS == STEPS - 1 && caller->ops->gone && caller->ops->gone(caller) ? -EINTR : 0;
+	if (i % STEPS != STEPS - 1 || !caller->ops->gone)
+		return 0;
+	return caller->ops->gone(caller) ? -EINTR : 0;
 }
 
 int via_iommufd_blob(const struct via_iommufd_call *call, uint64_t uptr, uint32_t len, size_t min,

@@ -164,8 +164,8 @@ int via_iommufd_reply(const struct via_iommufd_call *call, const void *args);
 void via_iommufd_made(const struct via_iommufd_call *call, struct via_object *object);
 
 /*
- * Of a loop as long as a program wants it, which has come to its step i: now and then -EINTR, when the
- * program has gone.
+ * Of a loop as long as a program wants it, which has come to its step i: now and then -EINTR, when
+ * the program has gone.
  */
 int via_iommufd_heard(const struct via_iommufd_call *call, uint64_t i);
 
@@ -262,7 +262,8 @@ struct via_iommu_hw {
 	unsigned int max_pasid_log2;	    /* 0: no PASIDs */
 	bool isolated_msi;
 	bool inside; /* part of the context that binds it: binding takes no reference to that */
-	unsigned int resetting; /* atomic: not 0: nothing can be attached, -EBUSY; via_iommu_hw_reset() */
+	/* Atomic; not 0: nothing can be attached, -EBUSY. Changed by via_iommu_hw_reset(). */
+	unsigned int resetting;
 	struct via_idev *idev;	/* devices_lock; bound */
 };
 
@@ -297,9 +298,9 @@ int via_idev_move(struct via_idev *idev, uint32_t pasid, bool by_pasid, uint32_t
 void via_idev_leave(struct via_idev *idev, uint32_t pasid, bool by_pasid);
 void via_idev_detach(struct via_idev *idev, uint32_t pasid);
 /*
- * hw's device begins to be reset (or has been): nothing can be attached to it meanwhile. An attachment
- * that has begun is over when this returns. idev: hw's while it is bound, or NULL; the caller
- * keeps it bound.
+ * hw's device begins to be reset (or has been): nothing can be attached to it meanwhile. An
+ * attachment that has begun is over when this returns. idev: hw's while it is bound, or NULL; the
+ * caller keeps it bound.
  */
 void via_iommu_hw_reset(struct via_iommu_hw *hw, struct via_idev *idev, bool begins);
 /* What the device's group is attached to, or NULL. devices_lock held. */
