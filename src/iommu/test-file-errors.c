@@ -110,6 +110,26 @@ static void test_map(void **state)
 	assert_int_equal(pin(f, O_RDWR, true), -ENOMEM);
 }
 
+/* The same for a copy of what is not pinned. */
+static void test_copy(void **state)
+{
+	struct fixture *f = *state;
+	int fd = memfd_of(PAGE);
+	struct via_pages *pages;
+	uint64_t done;
+	uint8_t byte;
+
+	assert_int_equal(via_pages_new_file(fd, 0, PAGE, true, &f->owner, &pages), 0);
+	space_errno = EIO;
+	assert_int_equal(via_pages_copy(pages, 0, &byte, 1, true, &done), -ENOMEM);
+	space_errno = EACCES;
+	assert_int_equal(via_pages_copy(pages, 0, &byte, 1, true, &done), -EFAULT);
+	space_errno = 0;
+	assert_int_equal(via_pages_copy(pages, 0, &byte, 1, true, &done), 0);
+	via_pages_put(pages);
+	(void)close(fd);
+}
+
 static void test_no_descriptor(void **state)
 {
 	struct fixture *f = *state;
@@ -125,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(test_open),
 		test(test_map),
+		test(test_copy),
 		test(test_no_descriptor),
 	};
 
