@@ -86,6 +86,45 @@ static void test_files(void **state)
 	(void)close(fd);
 }
 
+/* Memory that is a file's stays where it is, whatever the program does: while it is pinned. */
+static int backing_fd;
+
+static int file_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
+			struct via_backing *ret_backing)
+{
+	*ret_backing = (struct via_backing){ .fd = dup(backing_fd), .offset = 0, .len = len };
+	return 0;
+}
+
+static void test_fixed(void **state)
+{
+	struct fixture *f = *state;
+	struct via_pages *pages = pages_of(f, 0, 4 * PAGE);
+	struct via_piece *pieces;
+	size_t n;
+
+	real = f->mm.ops;
+	ops = *real;
+	ops.backing = file_backing;
+	f->mm.ops = &ops;
+	backing_fd = memfd_of(4 * PAGE);
+	assert_false(via_pages_fixed(pages, PAGE, PAGE));
+	assert_int_equal(via_pages_pin(pages, PAGE, 2 * PAGE), 0);
+	assert_true(via_pages_fixed(pages, PAGE, PAGE));
+	assert_true(via_pages_fixed(pages, PAGE, 2 * PAGE));
+	assert_true(via_pages_fixed(pages, 2 * PAGE, 1));
+	assert_false(via_pages_fixed(pages, PAGE - 1, PAGE));
+	assert_false(via_pages_fixed(pages, PAGE, 2 * PAGE + 1));
+	assert_int_equal(via_pages_pieces(pages, PAGE, PAGE, &pieces, &n), 0);
+	via_pages_unpin(pages, PAGE, 2 * PAGE);
+	/* That somebody has the store does not make it so. */
+	assert_false(via_pages_fixed(pages, PAGE, PAGE));
+	via_pieces_free(pieces, n);
+	f->mm.ops = real;
+	(void)close(backing_fd);
+	via_pages_put(pages);
+}
+
 static void test_identities(void **state)
 {
 	struct fixture *f = *state;
@@ -147,6 +186,7 @@ int main(void)
 		test(test_page_by_page),
 		test(test_program_that_is_gone),
 		test(test_files),
+		test(test_fixed),
 		test(test_identities),
 		test(test_other_kinds),
 	};
