@@ -33,11 +33,11 @@ static void on_unmap(void *cookie, via_iova_t iova, uint64_t len)
 	d->len = 0;
 }
 
-static const struct via_access_ops pinning = { on_unmap };
+static const struct via_access_ops pinning = {on_unmap};
 
 static void attach(struct device *d, struct via_ioas *ioas)
 {
-	*d = (struct device){ 0 };
+	*d = (struct device){0};
 	assert_int_equal(via_access_new(&pinning, d, &d->access), 0);
 	assert_int_equal(via_access_attach(d->access, ioas), 0);
 }
@@ -75,7 +75,8 @@ static void test_one_byte_of_an_area(void **state)
 	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE, PAGE, 2 * PAGE, RW), 0);
 	assert_int_equal(pin(&d, IOVA, PAGE + 1, 0), 0);
 	assert_int_equal(via_ioas_find(f->ioas, IOVA + PAGE)->n_accesses, 1);
-	assert_int_equal(via_ioas_unmap_range(f->ioas, IOVA + PAGE, IOVA + 3 * PAGE - 1, &bytes), 0);
+	assert_int_equal(via_ioas_unmap_range(f->ioas, IOVA + PAGE, IOVA + 3 * PAGE - 1, &bytes),
+			 0);
 	assert_int_equal(bytes, 2 * PAGE);
 	assert_int_equal(d.calls, 1);
 	assert_int_equal(via_user_pages(f->user), 0);
@@ -85,7 +86,8 @@ static void test_one_byte_of_an_area(void **state)
 	assert_int_equal(pin(&d, IOVA, PAGE + 1, 0), 0);
 	assert_int_equal(via_ioas_cut(f->ioas, IOVA + PAGE - 1, true), 0);
 	assert_int_equal(via_ioas_find(f->ioas, IOVA + PAGE)->n_accesses, 1);
-	assert_int_equal(via_ioas_unmap_range(f->ioas, IOVA + PAGE, IOVA + 2 * PAGE - 1, &bytes), 0);
+	assert_int_equal(via_ioas_unmap_range(f->ioas, IOVA + PAGE, IOVA + 2 * PAGE - 1, &bytes),
+			 0);
 	assert_int_equal(d.calls, 2);
 	unmap_all(f->ioas);
 	via_access_free(d.access);
@@ -116,8 +118,8 @@ static void test_copy_across_a_last_byte(void **state)
 	via_iova_t iova = IOVA;
 	uint8_t bytes[2];
 
-	assert_int_equal(via_ioas_map_pages(f->ioas, pages, 0, PAGE, RW, VIA_IOAS_FIXED, &iova, NULL),
-			 0);
+	assert_int_equal(
+		via_ioas_map_pages(f->ioas, pages, 0, PAGE, RW, VIA_IOAS_FIXED, &iova, NULL), 0);
 	via_pages_put(pages);
 	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE, 5 * PAGE, PAGE, RW), 0);
 	assert_int_equal(via_access_new(NULL, NULL, &access), 0);
@@ -190,7 +192,8 @@ static void test_pages_that_may_not_be_written(void **state)
 	attach(&d, f->ioas);
 	assert_int_equal(map_at(f, f->ioas, IOVA, 0, PAGE, RW), 0);
 	assert_int_equal(via_pages_new_memory(f->space, (uintptr_t)f->mem + PAGE, PAGE, false,
-					      &f->owner, &pages), 0);
+					      &f->owner, &pages),
+			 0);
 	assert_int_equal(via_ioas_replace(f->ioas, IOVA, pages), 0);
 	assert_int_equal(pin(&d, IOVA, PAGE, VIA_ACCESS_WRITE), -EPERM);
 	assert_int_equal(via_access_rw(d.access, IOVA, &byte, 1, true), -EPERM);
@@ -205,7 +208,7 @@ static void test_pages_that_may_not_be_written(void **state)
 static void test_unattached(void **state)
 {
 	struct via_page_identity identity;
-	struct device d = { 0 };
+	struct device d = {0};
 
 	assert_int_equal(via_access_new(&pinning, &d, &d.access), 0);
 	assert_int_equal(via_access_unpin(d.access, IOVA, PAGE, 0), -ENOENT);
@@ -227,9 +230,9 @@ static void on_unmap_replace(void *cookie, via_iova_t iova, uint64_t len)
 
 static void test_replace_while_it_leaves(void **state)
 {
-	static const struct via_access_ops ops = { on_unmap_replace };
+	static const struct via_access_ops ops = {on_unmap_replace};
 	struct fixture *f = *state;
-	struct device d = { 0 };
+	struct device d = {0};
 
 	elsewhere = f->ioas;
 	rc_replace = 1;
@@ -256,7 +259,8 @@ static void park_second(struct fixture *f, via_iova_t iova, unsigned int ms)
 	assert_true(via_ioas_find(f->ioas, iova + PAGE)->parked);
 }
 
-/* It is waited for even if only one byte of it is wanted, or the last there is; not in a section. */
+/* It is waited for even if only one byte of it is wanted, or the last there is; not in a section.
+ */
 static void test_patience(void **state)
 {
 	const via_iova_t high = -(via_iova_t)(2 * PAGE);
@@ -282,7 +286,7 @@ static void test_patience(void **state)
 
 static void nap(long ms)
 {
-	const struct timespec ts = { .tv_nsec = ms * 1000000 };
+	const struct timespec ts = {.tv_nsec = ms * 1000000};
 
 	(void)nanosleep(&ts, NULL);
 }

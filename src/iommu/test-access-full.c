@@ -15,7 +15,7 @@ static void nothing_to_unpin(void *cookie, via_iova_t iova, uint64_t len)
 
 static void test_pins(void **state)
 {
-	static const struct via_access_ops ops = { nothing_to_unpin };
+	static const struct via_access_ops ops = {nothing_to_unpin};
 	struct fixture *f = *state;
 	struct via_access *access = NULL;
 	struct via_piece *pieces;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The choice of an IOVA at the edges of what is reserved, and what is known from the last choice. */
+/* The choice of an IOVA at the edges of what is reserved, and what is known from the last choice.
+ */
 #include "iommu/ioas-private.h"
 #include "iommu/test-pages.h"
 
@@ -35,7 +36,7 @@ static void test_last_byte(void **state)
 	struct fixture *f = *state;
 	via_iova_t iova;
 
-	assert_int_equal(via_ioas_allow(f->ioas, &(struct via_iova_range){ 0x5000, 0x5001 }, 1), 0);
+	assert_int_equal(via_ioas_allow(f->ioas, &(struct via_iova_range){0x5000, 0x5001}, 1), 0);
 	assert_int_equal(choose(f->ioas, 0, 1, &iova), 0);
 	assert_int_equal(iova, 0x5000);
 	assert_int_equal(map_at(f, f->ioas, 0x5000, 0, 1, RW), 0);
@@ -68,14 +69,14 @@ static void test_hints(void **state)
 	const uint64_t addr = 0x7f0000000000;
 	via_iova_t iova;
 
-	f->ioas->hints[3] = (struct via_hint){ 2 * PAGE, 2 * PAGE, 0x100000 };
+	f->ioas->hints[3] = (struct via_hint){2 * PAGE, 2 * PAGE, 0x100000};
 	assert_int_equal(choose(f->ioas, addr, 2 * PAGE, &iova), 0);
 	assert_int_equal(iova, 0x100000);
-	f->ioas->hints[3] = (struct via_hint){ 2 * PAGE, 2 * PAGE, 0x100000 };
+	f->ioas->hints[3] = (struct via_hint){2 * PAGE, 2 * PAGE, 0x100000};
 	assert_int_equal(choose(f->ioas, addr, PAGE, &iova), 0);
 	assert_int_equal(iova, PAGE);
 	via_ioas_forget_hints(f->ioas, 0);
-	f->ioas->hints[3] = (struct via_hint){ 2 * PAGE, 2 * PAGE, 0x100000 };
+	f->ioas->hints[3] = (struct via_hint){2 * PAGE, 2 * PAGE, 0x100000};
 	assert_int_equal(choose(f->ioas, addr + PAGE, 2 * PAGE, &iova), 0);
 	assert_int_equal(iova, PAGE);
 }

@@ -14,7 +14,7 @@
 
 static int check(uint64_t data, uint64_t bytes, uint64_t pgsize, uint64_t size)
 {
-	const struct via_vfio_bitmap bitmap = { pgsize, bytes, data };
+	const struct via_vfio_bitmap bitmap = {pgsize, bytes, data};
 
 	return via_dirty_bitmap_check(&bitmap, size);
 }
@@ -36,7 +36,8 @@ static void test_limits(void **state)
 	assert_int_equal(check(PAGE, (uint64_t)VIA_DIRTY_BITMAP_MAX + 1, PAGE, PAGE), -EINVAL);
 }
 
-/* Addresses above user space are not even tried: a via_mm may have a meaning of its own for them. */
+/* Addresses above user space are not even tried: a via_mm may have a meaning of its own for them.
+ */
 static int never(struct via_mm *mm, const struct iovec *local, size_t n_local,
 		 const struct iovec *remote, size_t n_remote)
 {
@@ -46,8 +47,8 @@ static int never(struct via_mm *mm, const struct iovec *local, size_t n_local,
 
 static void test_not_user_space(void **state)
 {
-	const struct via_mm_ops ops = { .readv = never, .writev = never };
-	struct via_mm mm = { .ops = &ops, .refs = 1 };
+	const struct via_mm_ops ops = {.readv = never, .writev = never};
+	struct via_mm mm = {.ops = &ops, .refs = 1};
 
 	assert_int_equal(via_dirty_report_all(&mm, (uint64_t)1 << 48, 0, 64), -EFAULT);
 	assert_int_equal(via_dirty_report_all(&mm, ((uint64_t)1 << 48) - 8, 5, 64), -EFAULT);

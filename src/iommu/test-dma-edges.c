@@ -20,7 +20,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 {
 	if (clock != CLOCK_MONOTONIC_COARSE && !stopped)
 		return __real_clock_gettime(clock, ts);
-	*ts = (struct timespec){ .tv_sec = seconds };
+	*ts = (struct timespec){.tv_sec = seconds};
 	return 0;
 }
 
@@ -84,7 +84,7 @@ static void test_attach_in_a_section(void **state)
 /* A lease without an address space, or without leave, is a fault of the device. */
 static void test_refused_leases(void **state)
 {
-	const struct via_dma_seg seg = { IOVA, 8 };
+	const struct via_dma_seg seg = {IOVA, 8};
 	struct via_dma_stats stats;
 	struct via_lease lease;
 	struct card card;
@@ -113,7 +113,7 @@ static void test_many_pieces(void **state)
 	card_new(&card, *state);
 	assert_int_equal(map_at(card.f, card.f->ioas, IOVA, 0, 8 * PAGE, RW), 0);
 	for (size_t i = 0; i < 1000; i++)
-		segs[i] = (struct via_dma_seg){ IOVA + 16 * (999 - i), 8 };
+		segs[i] = (struct via_dma_seg){IOVA + 16 * (999 - i), 8};
 	for (size_t i = 0; i < sizeof(buf); i++)
 		buf[i] = (uint8_t)(i * 31 + i / 256);
 	assert_int_equal(via_dma_writev(card.dma, segs, 1000, buf), 0);
@@ -136,7 +136,7 @@ static void test_sections(void **state)
 	card.f->mm.pid = getpid();
 	for (uint64_t i = 0; i < 8; i++) {
 		assert_int_equal(map_at(card.f, card.f->ioas, IOVA + (i << 20), 0, 65536, RW), 0);
-		segs[i] = (struct via_dma_seg){ IOVA + (i << 20), 65536 };
+		segs[i] = (struct via_dma_seg){IOVA + (i << 20), 65536};
 	}
 	assert_int_equal(via_dma_readv(card.dma, segs, 8, buf), 0);
 	assert_int_equal(longest, 4 * 65536);
@@ -176,7 +176,7 @@ static void test_log_of_faults(void **state)
 /* A wait ends at the time that it is given, not after it. */
 static void test_end_of_a_wait(void **state)
 {
-	struct via_bell bell = { 0 };
+	struct via_bell bell = {0};
 	bool rung;
 
 	(void)alarm(20);
@@ -192,12 +192,9 @@ static void test_end_of_a_wait(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(test_attach_in_a_section),
-		test(test_refused_leases),
-		test(test_many_pieces),
-		test(test_sections),
-		test(test_log_of_faults),
-		test(test_end_of_a_wait),
+		test(test_attach_in_a_section), test(test_refused_leases),
+		test(test_many_pieces),		test(test_sections),
+		test(test_log_of_faults),	test(test_end_of_a_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,16 @@
 #include "iommu/test-pages.h"
 
 static const struct via_iova_range usable[] = {
-	{ 0x10000, 0x1ffff }, { 0x20000, 0x2ffff }, { 0x40000, UINT64_MAX },
+	{0x10000, 0x1ffff},
+	{0x20000, 0x2ffff},
+	{0x40000, UINT64_MAX},
 };
 
 static const struct via_iommu_props props = {
-	.pgsize_bitmap = PAGE, .ranges = usable, .n_ranges = 3, .entry_limit = 100,
+	.pgsize_bitmap = PAGE,
+	.ranges = usable,
+	.n_ranges = 3,
+	.entry_limit = 100,
 };
 
 /* What lies between the ranges that may be used cannot, and two that touch are as one. */
@@ -35,7 +40,7 @@ static void test_unusable(void **state)
 /* A table needs pages that are not larger than ours. */
 static void test_page_sizes(void **state)
 {
-	struct via_domain_config config = { .aperture_last = UINT64_MAX };
+	struct via_domain_config config = {.aperture_last = UINT64_MAX};
 	struct fixture *f = *state;
 	struct via_domain *domain;
 

@@ -47,7 +47,8 @@ static void test_reserved(void **state)
 	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE + 1, 0, 1, RW), 0);
 	assert_int_equal(map_at(f, f->ioas, IOVA - 1, 0, 1, RW), 0);
 	/* Holes of a byte, and none. */
-	assert_int_equal(via_ioas_reserve(f->ioas, IOVA + PAGE + 1, UINT64_MAX, &ranges), -EADDRINUSE);
+	assert_int_equal(via_ioas_reserve(f->ioas, IOVA + PAGE + 1, UINT64_MAX, &ranges),
+			 -EADDRINUSE);
 	assert_int_equal(via_ioas_reserve(f->ioas, IOVA + PAGE + 2, UINT64_MAX, &ranges), 0);
 	assert_int_equal(via_ioas_ranges(f->ioas, ranges, 3), 2);
 	assert_int_equal(ranges[0].last, IOVA - 1);
@@ -68,9 +69,9 @@ static void test_reserved(void **state)
 
 static void test_allowed(void **state)
 {
-	const struct via_iova_range apart[] = { { IOVA, IOVA + 1 }, { IOVA + 2, IOVA + 9 } };
-	const struct via_iova_range shared[] = { { IOVA, IOVA + 1 }, { IOVA + 1, IOVA + 9 } };
-	const struct via_iova_range one = { IOVA, IOVA };
+	const struct via_iova_range apart[] = {{IOVA, IOVA + 1}, {IOVA + 2, IOVA + 9}};
+	const struct via_iova_range shared[] = {{IOVA, IOVA + 1}, {IOVA + 1, IOVA + 9}};
+	const struct via_iova_range one = {IOVA, IOVA};
 	struct fixture *f = *state;
 
 	assert_int_equal(via_ioas_allow(f->ioas, apart, 2), 0);
@@ -78,7 +79,7 @@ static void test_allowed(void **state)
 	assert_int_equal(via_ioas_allow(f->ioas, &one, 1), -EINVAL);
 	assert_int_equal(via_ioas_reserve(f->ioas, IOVA + 9, IOVA + PAGE, f), -EADDRINUSE);
 	assert_int_equal(via_ioas_reserve(f->ioas, IOVA + 10, IOVA + PAGE, f), 0);
-	assert_int_equal(via_ioas_allow(f->ioas, &(struct via_iova_range){ IOVA, IOVA + 10 }, 1),
+	assert_int_equal(via_ioas_allow(f->ioas, &(struct via_iova_range){IOVA, IOVA + 10}, 1),
 			 -EADDRINUSE);
 }
 
@@ -95,8 +96,9 @@ static void test_map(void **state)
 	struct via_domain *domain = domain_of(f->ioas);
 	struct via_pages *pages;
 
-	assert_int_equal(via_pages_new_memory(f->space, (uintptr_t)f->mem, 4 * PAGE, false, &f->owner,
-					      &pages), 0);
+	assert_int_equal(via_pages_new_memory(f->space, (uintptr_t)f->mem, 4 * PAGE, false,
+					      &f->owner, &pages),
+			 0);
 	assert_int_equal(map_pages(f, pages, 0, PAGE, RW, IOVA), -EPERM);
 	assert_int_equal(map_pages(f, pages, 0, PAGE - 1, RW, IOVA), -EINVAL);
 	assert_int_equal(map_pages(f, pages, 0, PAGE, RW, IOVA + 1), -EINVAL);
@@ -105,12 +107,15 @@ static void test_map(void **state)
 	/* No page table has an entry that allows nothing. */
 	assert_int_equal(map_pages(f, pages, 0, PAGE, 0, IOVA), -EINVAL);
 	assert_int_equal(map_pages(f, pages, 0, PAGE, VIA_PROT_READ, -(via_iova_t)PAGE), 0);
-	assert_int_equal(map_pages(f, pages, 0, 2 * PAGE, VIA_PROT_READ, -(via_iova_t)PAGE), -EOVERFLOW);
+	assert_int_equal(map_pages(f, pages, 0, 2 * PAGE, VIA_PROT_READ, -(via_iova_t)PAGE),
+			 -EOVERFLOW);
 	/* The last address of all is nobody's memory. */
-	assert_int_equal(via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, PAGE, VIA_PROT_READ),
-			 -EFAULT);
-	assert_int_equal(via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, 2 * PAGE,
-				      VIA_PROT_READ), -EOVERFLOW);
+	assert_int_equal(
+		via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, PAGE, VIA_PROT_READ),
+		-EFAULT);
+	assert_int_equal(
+		via_ioas_map(f->ioas, IOVA, f->space, -(uint64_t)PAGE, 2 * PAGE, VIA_PROT_READ),
+		-EOVERFLOW);
 	assert_int_equal(unmap(f, 0, UINT64_MAX), 0);
 	via_pages_put(pages);
 	via_domain_free(domain);
@@ -128,7 +133,8 @@ static void test_copy_of_unaligned_neighbours(void **state)
 	domain = domain_of(copy);
 	assert_int_equal(map_at(f, f->ioas, IOVA, 0, PAGE / 2, RW), 0);
 	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE / 2, PAGE, PAGE / 2, RW), 0);
-	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova), -EINVAL);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova),
+			 -EINVAL);
 	assert_null(via_ioas_find(copy, 0));
 	assert_int_equal(via_user_pages(f->user), 0);
 	via_domain_free(domain);
@@ -147,25 +153,30 @@ static void test_copy(void **state)
 	assert_int_equal(via_ioas_new_bare(&copy), 0);
 	assert_int_equal(map_at(f, f->ioas, IOVA, 0, PAGE, RW), 0);
 	assert_int_equal(map_at(f, f->ioas, IOVA + PAGE, 5 * PAGE, PAGE, RW), 0);
-	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA - 1, 2, RW, VIA_IOAS_FIXED, &iova), -ENOENT);
-	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA + 2 * PAGE - 1, 2, RW, VIA_IOAS_FIXED, &iova),
+	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA - 1, 2, RW, VIA_IOAS_FIXED, &iova),
 			 -ENOENT);
+	assert_int_equal(
+		via_ioas_copy(copy, f->ioas, IOVA + 2 * PAGE - 1, 2, RW, VIA_IOAS_FIXED, &iova),
+		-ENOENT);
 	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, 0, RW, VIA_IOAS_FIXED, &iova), -EINVAL);
 	assert_int_equal(via_ioas_copy(copy, f->ioas, UINT64_MAX, 2, RW, VIA_IOAS_FIXED, &iova),
 			 -EOVERFLOW);
-	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE + 1, RW, VIA_IOAS_FIXED, &iova), 0);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE + 1, RW, VIA_IOAS_FIXED, &iova),
+			 0);
 	assert_int_equal(via_ioas_unmap_range(copy, 0, UINT64_MAX, &bytes), 0);
 	assert_int_equal(bytes, PAGE + 1);
 	/* The last two areas of all. */
 	iova = -(via_iova_t)(2 * PAGE);
 	assert_int_equal(map_at(f, f->ioas, iova, 0, PAGE, RW), 0);
 	assert_int_equal(map_at(f, f->ioas, iova + PAGE, 5 * PAGE, PAGE, RW), 0);
-	assert_int_equal(via_ioas_copy(copy, f->ioas, iova, 2 * PAGE, RW, VIA_IOAS_FIXED, &iova), 0);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, iova, 2 * PAGE, RW, VIA_IOAS_FIXED, &iova),
+			 0);
 	assert_int_equal(via_ioas_find(copy, 0)->last, iova + PAGE - 1);
 	assert_int_equal(via_ioas_unmap_range(copy, 0, UINT64_MAX, &bytes), 0);
 	iova = IOVA;
 	via_ioas_find(f->ioas, IOVA)->complete = false;
-	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova), -ENOENT);
+	assert_int_equal(via_ioas_copy(copy, f->ioas, IOVA, PAGE, RW, VIA_IOAS_FIXED, &iova),
+			 -ENOENT);
 	assert_int_equal(via_ioas_cut(f->ioas, IOVA + 5, false), -EBUSY);
 	via_ioas_find(f->ioas, IOVA)->complete = true;
 	assert_int_equal(via_ioas_find(copy, 0) == NULL, true);
@@ -245,7 +256,7 @@ static void ignore(void *cookie, via_iova_t iova, uint64_t len)
 
 static void test_rounds(void **state)
 {
-	static const struct via_access_ops ops = { ignore };
+	static const struct via_access_ops ops = {ignore};
 	struct fixture *f = *state;
 	struct via_access *access;
 	struct via_piece *pieces;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Page stores: copies when the program is gone or a page of it, identities, and calls for another kind. */
+/* Page stores: copies when the program is gone or a page of it, identities, and calls for another
+ * kind. */
 #include "iommu/pages_internal.h"
 #include "iommu/test-pages.h"
 
@@ -13,8 +14,8 @@ static int rc_longer;
 static int short_readv(struct via_mm *mm, const struct iovec *local, size_t n_local,
 		       const struct iovec *remote, size_t n_remote)
 {
-	return remote[0].iov_len > longest ? rc_longer :
-					     real->readv(mm, local, n_local, remote, n_remote);
+	return remote[0].iov_len > longest ? rc_longer
+					   : real->readv(mm, local, n_local, remote, n_remote);
 }
 
 static void fail_longer(struct fixture *f, size_t than, int rc)
@@ -50,7 +51,7 @@ static void test_program_that_is_gone(void **state)
 {
 	struct fixture *f = *state;
 	struct via_pages *pages = pages_of(f, 0, 4 * PAGE);
-	uint8_t buf[PAGE] = { 0 };
+	uint8_t buf[PAGE] = {0};
 	uint64_t done;
 
 	assert_int_equal(via_pages_pin(pages, PAGE, PAGE), 0);
@@ -70,7 +71,7 @@ static void test_files(void **state)
 	struct fixture *f = *state;
 	int fd = memfd_of(2 * PAGE);
 	struct via_pages *pages;
-	uint8_t buf[4] = { 0 };
+	uint8_t buf[4] = {0};
 	uint64_t done;
 
 	assert_int_equal(pwrite(fd, "abcd", 4, PAGE - 2), 4);
@@ -92,7 +93,7 @@ static int backing_fd;
 static int file_backing(struct via_mm *mm, uint64_t addr, uint64_t len, unsigned int prot,
 			struct via_backing *ret_backing)
 {
-	*ret_backing = (struct via_backing){ .fd = dup(backing_fd), .offset = 0, .len = len };
+	*ret_backing = (struct via_backing){.fd = dup(backing_fd), .offset = 0, .len = len};
 	return 0;
 }
 
@@ -160,8 +161,8 @@ static int no_registers(void *cookie, uint64_t offset, void *buf, size_t len, bo
 
 static void test_other_kinds(void **state)
 {
-	static const struct via_pages_region_ops region_ops = { .access = no_registers,
-								.release = released };
+	static const struct via_pages_region_ops region_ops = {.access = no_registers,
+							       .release = released};
 	struct fixture *f = *state;
 	struct via_pages *memory = pages_of(f, 0, PAGE), *region;
 	uint8_t buf[4];
@@ -183,12 +184,8 @@ static void test_other_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(test_page_by_page),
-		test(test_program_that_is_gone),
-		test(test_files),
-		test(test_fixed),
-		test(test_identities),
-		test(test_other_kinds),
+		test(test_page_by_page), test(test_program_that_is_gone), test(test_files),
+		test(test_fixed),	 test(test_identities),		  test(test_other_kinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
