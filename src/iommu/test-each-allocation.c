@@ -142,7 +142,7 @@ static void test_objects(void **state)
 	via_check_free(check);
 	assert_true(in_spite(new_store, NULL, &store) >= 1);
 	via_dirty_store_free(store);
-	assert_int_equal(in_spite(new_dma, NULL, &dma), 3);
+	assert_int_equal(in_spite(new_dma, NULL, &dma), 2);
 	via_dma_free(dma);
 	assert_int_equal(in_spite(new_log, NULL, &log), 1);
 	via_dma_log_put(log);

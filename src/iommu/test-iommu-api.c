@@ -370,30 +370,48 @@ static void test_lease_refused(void **state)
 	(void)close(fd);
 }
 
-/* It stays good when the device leaves, when the handle goes, and when the IOAS does. */
-static void test_a_lease_outlives_all_else(void **state)
+/* Who leaves waits for what it has leased; the memory stays good until then. */
+struct leaver {
+	struct via_dma *device;
+	bool gone; /* atomic */
+};
+
+static void *leave(void *arg)
+{
+	struct leaver *leaver = arg;
+
+	via_dma_free(leaver->device);
+	__atomic_store_n(&leaver->gone, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void test_leaving_waits_for_a_lease(void **state)
 {
 	struct via_dma_seg seg = {0, 8};
+	struct leaver leaver = {0};
 	struct via_space *file;
 	struct via_ioas *own;
 	struct via_lease lease;
-	struct via_dma *device;
+	pthread_t thread;
 	int fd = memfd(1);
 	size_t n;
 
 	assert_int_equal(via_space_new_fd(fd, RW, &file), 0);
 	assert_int_equal(via_ioas_new(via_iommu_props_intel(), &own), 0);
-	assert_int_equal(via_dma_new("leaver", &device), 0);
-	assert_int_equal(via_dma_attach(device, own), 0);
-	via_dma_enable(device, true);
+	assert_int_equal(via_dma_new("leaver", &leaver.device), 0);
+	assert_int_equal(via_dma_attach(leaver.device, own), 0);
+	via_dma_enable(leaver.device, true);
 	assert_int_equal(via_ioas_map(own, 0, file, 0, PAGE, RW), 0);
 	via_space_put(file);
-	assert_int_equal(via_dma_lease(device, &seg, 1, RW, &lease, 1, &n), 0);
-	via_dma_enable(device, false);
-	via_dma_free(device);
-	via_ioas_put(own);
+	assert_int_equal(via_dma_lease(leaver.device, &seg, 1, RW, &lease, 1, &n), 0);
+	via_dma_enable(leaver.device, false);
+	assert_int_equal(pthread_create(&thread, NULL, leave, &leaver), 0);
+	usleep(20000);
+	assert_false(__atomic_load_n(&leaver.gone, __ATOMIC_ACQUIRE));
 	memcpy(lease.ptr, "leased", 7);
 	via_lease_put(&lease);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	via_ioas_put(own);
 	assert_int_equal(pread(fd, mem, 7, 0), 7);
 	assert_string_equal(mem, "leased");
 	(void)close(fd);
@@ -461,7 +479,7 @@ int main(void)
 		TEST(test_attach),
 		TEST(test_counters),
 		TEST(test_lease_refused),
-		TEST(test_a_lease_outlives_all_else),
+		TEST(test_leaving_waits_for_a_lease),
 		TEST(test_no_wait_in_a_callback),
 		TEST(test_dirty_arguments),
 	};

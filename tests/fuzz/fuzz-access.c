@@ -318,11 +318,11 @@ static void device(struct state *s, struct fuzz_input *in)
 	static uint8_t buf[3 * ARENA_PAGE];
 	struct span span = take_span(in);
 	uint8_t how = fuzz_u8(in);
-	uint64_t len = how & 2 ? sizeof(buf) : 1 + (how >> 4);
+	uint64_t few = 1u + (how >> 4), len = how & 2 ? sizeof(buf) : few;
 
 	if (s->page[span.first] >= 0 && how & 1)
 		memset(buf, s->page[span.first], sizeof(buf));
-	(void)(how & 1 ? via_dma_write(s->dma, first_of(span), buf, how & 1 ? 1 + (how >> 4) : len)
+	(void)(how & 1 ? via_dma_write(s->dma, first_of(span), buf, few)
 		       : via_dma_read(s->dma, first_of(span), buf, len));
 }
 
