@@ -50,11 +50,14 @@ static void gate_await(void)
 
 /* Models ------------------------------------------------------------------------- */
 
-/* Register 0 gives the device's thread work. */
+/* Register 16 is the probe's; others give the device's thread work. */
 static void slow_write(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
 		       unsigned int size, uint64_t value)
 {
-	via_device_kick(dev, 1);
+	if (offset == 16)
+		probe_write(dev, model, bar, offset, size, value);
+	else
+		via_device_kick(dev, 1);
 }
 
 static void slow_work(struct via_device *dev, void *model, uint64_t events)
