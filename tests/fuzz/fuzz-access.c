@@ -318,12 +318,15 @@ static void device(struct state *s, struct fuzz_input *in)
 	static uint8_t buf[3 * ARENA_PAGE];
 	struct span span = take_span(in);
 	uint8_t how = fuzz_u8(in);
-	uint64_t few = 1u + (how >> 4), len = how & 2 ? sizeof(buf) : few;
+	size_t len = 1u + (how >> 4);
+	bool write = how & 1;
 
-	if (s->page[span.first] >= 0 && how & 1)
-		memset(buf, s->page[span.first], sizeof(buf));
-	(void)(how & 1 ? via_dma_write(s->dma, first_of(span), buf, few)
-		       : via_dma_read(s->dma, first_of(span), buf, len));
+	if (write && s->page[span.first] >= 0)
+		memset(buf, s->page[span.first], len); /* what is there already */
+	else if (!write && how & 2)
+		len = sizeof(buf);
+	(void)(write ? via_dma_write(s->dma, first_of(span), buf, len)
+		     : via_dma_read(s->dma, first_of(span), buf, len));
 }
 
 static void track(struct state *s, struct fuzz_input *in)
