@@ -92,6 +92,30 @@ static void test_dirty_pages_of_a_byte(void **state)
 	assert_int_equal(get_dirty(b, LOW, 2 * PAGE, &word), 0);
 }
 
+/* As many mappings as the list of them has room for at first, all before what is still to come. */
+static void test_dirty_pages_of_16(void **state)
+{
+	static uint64_t words[1024];
+	struct bench *b = *state;
+	struct {
+		struct via_vfio_iommu_type1_dirty_bitmap head;
+		struct via_vfio_iommu_type1_dirty_bitmap_get get;
+	} get = {
+		.head = {sizeof(get), VIA_VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+		.get = {LOW, sizeof(words) * 8 * PAGE, {PAGE, sizeof(words), addr(words)}},
+	};
+
+	memset(words, 0xff, sizeof(words));
+	join(b);
+	assert_int_equal(dirty(b, START), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(map_dma(b, RWD, addr(b->memory), LOW + i * PAGE, PAGE), 0);
+	assert_int_equal(ioc(b, VIA_VFIO_IOMMU_DIRTY_PAGES, &get), 0);
+	assert_int_equal(words[0], 0);
+	for (size_t i = 1; i < 1024; i++)
+		assert_true(words[i] == MAX);
+}
+
 static void test_dirty_pages_at_the_top(void **state)
 {
 	struct bench *b = *state;
@@ -279,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_last_byte_is_taken),
 		FULL(test_dirty_pages_of_a_byte),
+		FULL(test_dirty_pages_of_16),
 		FULL(test_dirty_pages_at_the_top),
 		MOCK_FULL(test_cut_beside_a_region),
 		FULL(test_order_of_checks),

@@ -116,8 +116,17 @@ static void test_case_52_dma_buf(void **state)
 {
 	struct peers *p = *state;
 	int fd = dma_buf_of(p, 1), two = dma_buf_of(p, 2);
+	struct via_iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	const uint32_t ioas = p->ioas;
 
 	assert_true(fd >= 0 && two >= 0);
+	/* An IOAS without devices does not mind single bytes; the buffer does. */
+	assert_int_equal(ioc(p->m, p->iommufd, VIA_IOMMU_IOAS_ALLOC, &alloc), 0);
+	p->ioas = alloc.out_ioas_id;
+	assert_int_equal(map_buf(p, fd, IOVA, PAGE + 1), -EINVAL);
+	assert_int_equal(map_buf(p, fd, IOVA, PAGE), 0);
+	p->ioas = ioas;
+	assert_int_equal(map_buf(p, fd, IOVA, 2 * PAGE), -EINVAL);
 	assert_int_equal(map_buf(p, fd, IOVA, PAGE + 1), -EINVAL);
 	assert_int_equal(map_buf(p, two, IOVA, PAGE), -EOPNOTSUPP);
 	assert_int_equal(map_buf(p, fd, IOVA, PAGE), 0);
