@@ -195,18 +195,40 @@ static void test_pins_of_a_byte(void **state)
 	assert_int_equal(check_refs(b, b->memory, PAGE, 0), 0);
 }
 
+static long dmabuf(struct bench *b, uint32_t length)
+{
+	struct via_iommu_test_cmd cmd = {.dmabuf_get = {length, O_CLOEXEC}};
+
+	return test_cmd(b, &cmd, VIA_IOMMU_TEST_DMABUF_GET, 0);
+}
+
 static void test_largest_dmabuf(void **state)
 {
-	struct via_iommu_test_cmd cmd = {.dmabuf_get = {512 * PAGE, O_CLOEXEC}};
 	struct bench *b = *state;
+	const uint32_t ioas = ioas_new(b);
+	const long fd = dmabuf(b, 512 * PAGE);
 	uint64_t iova = LOW;
-	long fd;
 
-	fd = test_cmd(b, &cmd, VIA_IOMMU_TEST_DMABUF_GET, 0);
 	assert_true(fd >= 0);
-	assert_int_equal(map_file(b, ioas_new(b), F, (int)fd, 512 * PAGE - 1, 1, &iova), 0);
-	cmd.dmabuf_get.length++;
-	assert_int_equal(test_cmd(b, &cmd, VIA_IOMMU_TEST_DMABUF_GET, 0), -EINVAL);
+	assert_int_equal(map_file(b, ioas, F, (int)fd, 512 * PAGE - 1, 2, &iova), -EINVAL);
+	assert_int_equal(map_file(b, ioas, F, (int)fd, 512 * PAGE, 1, &iova), -EINVAL);
+	assert_int_equal(map_file(b, ioas, F, (int)fd, 512 * PAGE - 1, 1, &iova), 0);
+	assert_int_equal(dmabuf(b, 512 * PAGE + 1), -EINVAL);
+}
+
+/* It is memory throughout: nothing of it is reached by calls. */
+static void test_dmabuf_without_registers(void **state)
+{
+	struct bench *b = *state;
+	struct via_file *file = NULL;
+	struct via_pages *pages;
+	uint8_t byte = 0;
+
+	assert_int_equal(test_file_get(&b->tc.caller, (int)dmabuf(b, PAGE), &file), 0);
+	assert_int_equal(file->ops->dma_pages(file, 0, PAGE, true, &pages), 0);
+	assert_int_equal(via_pages_access(pages, 0, &byte, 1, false), -EFAULT);
+	via_pages_put(pages);
+	via_file_put(file);
 }
 
 /* Dirty tracking ---------------------------------------------------------------- */
@@ -276,11 +298,11 @@ static void test_last_large_leaf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		MOCK(test_most_page_requests),	 MOCK(test_most_invalidations),
-		MOCK(test_longest_hw_queue),	 MOCK(test_deepest_veventq),
-		MOCK(test_longest_accesses),	 MOCK(test_pins_of_a_byte),
-		MOCK(test_largest_dmabuf),	 MOCK(test_most_dirty_pages),
-		MOCK_FULL(test_last_large_leaf),
+		MOCK(test_most_page_requests), MOCK(test_most_invalidations),
+		MOCK(test_longest_hw_queue),   MOCK(test_deepest_veventq),
+		MOCK(test_longest_accesses),   MOCK(test_pins_of_a_byte),
+		MOCK(test_largest_dmabuf),     MOCK(test_dmabuf_without_registers),
+		MOCK(test_most_dirty_pages),   MOCK_FULL(test_last_large_leaf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
