@@ -31,9 +31,9 @@ static int has_bus(const struct via_device_file *df)
 	return root ? -ENODEV : 0;
 }
 
-/* vfio->lock held. Room for as many as there are devices, or NULL to count. */
+/* vfio->lock held. How many there are; the first of them, as many as there is room for. */
 static unsigned int find_slot(const struct via_device_file *df, struct via_placed **functions,
-			      bool *ret_virtual)
+			      size_t room, bool *ret_virtual)
 {
 	const struct via_vfio *vfio = df->vfio;
 	unsigned int n = 0;
@@ -43,7 +43,7 @@ static unsigned int find_slot(const struct via_device_file *df, struct via_place
 		if (!same_slot(vfio->devices[i], df->placed))
 			continue;
 		*ret_virtual |= vfio->devices[i]->pf != NULL;
-		if (functions)
+		if (n < room)
 			functions[n] = vfio->devices[i];
 		n++;
 	}
@@ -51,7 +51,7 @@ static unsigned int find_slot(const struct via_device_file *df, struct via_place
 }
 
 /* What an entry says to who came by a node: an id of his iommufd, or one of these. */
-#define OWNED 0		 /* not open, but it could be by nobody else */
+#define OWNED 0 /* not open, but it could be by nobody else */
 #define NOT_OWNED -1
 
 /* vfio->lock held. */
@@ -91,7 +91,7 @@ static int list_slot(const struct via_device_file *df, uint32_t *ret_flags,
 	if (!ret && (!functions || !entries))
 		ret = -ENOMEM;
 	if (!ret)
-		n = find_slot(df, functions, &virtual);
+		n = find_slot(df, functions, vfio->n_devices, &virtual);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct via_placed *p = functions[i];
 
@@ -189,10 +189,9 @@ static int check_slot(const struct via_device_file *df, struct via_file *const *
 {
 	bool virtual;
 
-	slot->n = find_slot(df, NULL, &virtual);
+	slot->n = find_slot(df, slot->functions, VIA_SLOT_FUNCTIONS, &virtual);
 	if (virtual || slot->n > VIA_SLOT_FUNCTIONS)
 		return -EINVAL;
-	(void)find_slot(df, slot->functions, &virtual);
 	for (unsigned int i = 0; i < slot->n; i++) {
 		const struct via_placed *p = slot->functions[i];
 		bool mine = iommufd_of(df) ? devid(p, iommufd_of(df)) != NOT_OWNED
@@ -287,7 +286,7 @@ long via_device_hot_reset(struct via_device_file *df, struct via_caller *caller,
 		return -EINVAL;
 	pthread_mutex_lock(&df->vfio->lock);
 	ret = has_bus(df);
-	n_functions = find_slot(df, NULL, &virtual);
+	n_functions = find_slot(df, NULL, 0, &virtual);
 	pthread_mutex_unlock(&df->vfio->lock);
 	if (ret < 0)
 		return ret;

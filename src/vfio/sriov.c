@@ -201,7 +201,7 @@ static int make_vf(struct via_sriov *sriov, unsigned int i, struct via_error *er
 	if (!ret)
 		ret = via_placed_new(dev, &addr, &placed, err);
 	pthread_mutex_lock(&vfio->lock);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	placed->pf = sriov->pf;
 	ret = via_placed_add(vfio, placed, -1, err);
