@@ -288,7 +288,8 @@ VIA_PUBLIC int via_dma_writev(struct via_dma *dma, const struct via_dma_seg *seg
  * @prot: VIA_PROT_READ when the device reads, VIA_PROT_WRITE when it writes, or both;
  *	every mapping must allow all of it
  * @leases: room for @max_leases; each is the caller's, via_lease_put()
- * @ret_n: leases filled; together they cover the list in order
+ * @ret_n: leases filled; together they cover the list in order. A list without bytes takes
+ *	none, whatever the device may access
  *
  * Unmap, leaving the IOAS, suspension and the start of dirty tracking wait for these; put
  * them as soon as the I/O is done, on any thread. Via @ops->reset a device gives back all. Waits for suspended

@@ -781,7 +781,6 @@ int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_
 		  unsigned int prot, struct via_lease *leases, size_t max_leases, size_t *ret_n)
 {
 	bool write = prot & VIA_PROT_WRITE;
-	const struct via_dma_seg nothing = { 0 };
 	uint32_t stops = stops_of(dma), rings;
 	enum via_dma_fault why;
 	struct walk walk;
@@ -792,6 +791,11 @@ int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_
 	do {
 		walk = (struct walk){ .segs = segs, .n_segs = n_segs };
 		walk_skip(&walk);
+		/* As a copy of nothing: it may be done always. */
+		if (!walk.n_segs) {
+			*ret_n = 0;
+			return 0;
+		}
 		bytes = 0;
 		rings = via_bell_rings(&dma->bell);
 		via_epoch_enter();
@@ -808,7 +812,7 @@ int via_dma_lease(struct via_dma *dma, const struct via_dma_seg *segs, size_t n_
 	} while (rc == -EFAULT && why == VIA_DMA_SUSPENDED &&
 		 wait_unparked(dma, stops, rings, walk.until));
 	if (rc == -EFAULT)
-		rc = fault(dma, why, walk.n_segs ? walk.segs : &nothing, walk.done, write);
+		rc = fault(dma, why, walk.segs, walk.done, write);
 	return rc;
 }
 

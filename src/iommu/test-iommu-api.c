@@ -325,6 +325,8 @@ static void test_lease_refused(void **state)
 	struct via_dma_seg segs[] = {{0, 8}, {PAGE, 8}};
 	struct via_pages *pages;
 	struct via_space *foreign;
+	const struct via_dma_seg nothing = {0x7000, 0};
+	struct via_dma_stats before, after;
 	struct via_lease leases[2];
 	via_iova_t iova = 0x100000;
 	int fd = memfd(1);
@@ -340,6 +342,15 @@ static void test_lease_refused(void **state)
 	assert_int_equal(via_dma_lease(dma, segs, 2, RW, leases, 2, &n), -EFAULT);
 	via_dma_enable(dma, false);
 	assert_int_equal(via_dma_lease(dma, segs, 2, VIA_PROT_READ, leases, 2, &n), -EPERM);
+	/* A lease of nothing is none, and no fault, as a copy of nothing. */
+	via_dma_get_stats(dma, &before);
+	n = 77;
+	assert_int_equal(via_dma_lease(dma, &nothing, 1, VIA_PROT_READ, leases, 2, &n), 0);
+	assert_int_equal(n, 0);
+	n = 77;
+	assert_int_equal(via_dma_read(dma, 0, leases, 0), 0);
+	via_dma_get_stats(dma, &after);
+	assert_int_equal(after.faults, before.faults);
 	via_dma_enable(dma, true);
 	/* Another process's own memory. */
 	assert_int_equal(via_space_new_mm(&program, &foreign), 0);
