@@ -19,21 +19,39 @@ static inline bool slot_has(const struct via_index_leaf *leaf, size_t i, via_iov
 	return from & (via_index_load(&leaf->last[i]) >= iova);
 }
 
-/* What slot i (VIA_INDEX_SLOTS: nothing) has. */
+/*
+ * What slot i (VIA_INDEX_SLOTS: nothing) has. In this order: a removal takes away the bounds, then
+ * the area, then its memory, and a cut moves the bound before the area. So memory is the
+ * area's, and the bounds are as narrow as it needs.
+ */
 static inline struct via_translation slot_get(const struct via_index_leaf *leaf, size_t i)
 {
+	uint8_t *host;
 	uintptr_t area;
 
 	if (__builtin_expect(i == VIA_INDEX_SLOTS, 0))
-		return (struct via_translation){ 0 };
+		return (struct via_translation){0};
+	host = __atomic_load_n(&leaf->host[i], __ATOMIC_ACQUIRE);
 	area = __atomic_load_n(&leaf->areas[i], __ATOMIC_ACQUIRE);
 	return (struct via_translation){
 		.area = (struct via_ioas_area *)(area & ~VIA_INDEX_PROT),
 		.first = via_index_load(&leaf->first[i]),
 		.last = via_index_load(&leaf->last[i]),
 		.prot = (unsigned int)(area & VIA_INDEX_PROT),
-		.host = __atomic_load_n(&leaf->host[i], __ATOMIC_ACQUIRE),
+		.host = host,
 	};
+}
+
+/*
+ * Has the leaf changed under our eyes? Its version tells of what has come since, but a bound that
+ * moves away, in a removal or a cut, does so between two versions.
+ */
+static inline bool changed(const struct via_index_leaf *leaf, uint64_t version,
+			   const struct via_translation *found, via_iova_t iova)
+{
+	bool moved = found->area && ((found->first > iova) | (found->last < iova));
+
+	return __builtin_expect(via_index_load(&leaf->version) != version || moved, 0);
 }
 
 static struct via_translation lookup_small(const struct via_index_leaf *leaf, via_iova_t iova)
@@ -44,13 +62,14 @@ static struct via_translation lookup_small(const struct via_index_leaf *leaf, vi
 	do {
 		size_t n, slot = 0;
 
-		/* First: a slot that has come since would not be looked at, and nobody would know. */
+		/* First: a slot that has come since would not be looked at, and nobody would know.
+		 */
 		version = via_index_load(&leaf->version);
 		n = via_index_load(&leaf->n_used);
 		while (slot < n && !slot_has(leaf, slot, iova))
 			slot++;
 		found = slot_get(leaf, slot < n ? slot : VIA_INDEX_SLOTS);
-	} while (__builtin_expect(via_index_load(&leaf->version) != version, 0));
+	} while (changed(leaf, version, &found, iova));
 	return found;
 }
 
@@ -69,7 +88,7 @@ static struct via_translation lookup_leaf(const struct via_index_leaf *leaf, via
 			VIA_INDEX_IN_ORDER(slot, leaf);
 		}
 		found = slot_get(leaf, slot);
-	} while (__builtin_expect(via_index_load(&leaf->version) != version, 0));
+	} while (changed(leaf, version, &found, iova));
 	return found;
 }
 
@@ -102,8 +121,8 @@ static inline AVX512 unsigned int above_avx512(const uint64_t *words, __m512i io
 
 static inline AVX512 size_t child_for_avx512(const struct via_index_node *node, __m512i iova)
 {
-	unsigned int low = below_avx512(node->bounds, iova) |
-			   below_avx512(node->bounds + 8, iova) << 8;
+	unsigned int low = below_avx512(node->bounds, iova) | below_avx512(node->bounds + 8, iova)
+								      << 8;
 	/* n is not a bound. */
 	unsigned int last = below_avx512(node->bounds + 24, iova) & 0x7f;
 	unsigned int high = below_avx512(node->bounds + 16, iova) | last << 8;
@@ -140,7 +159,7 @@ static AVX512 struct via_translation lookup_avx512(const void *at, unsigned int 
 		/* Bit 15, where there is no slot, is set in the end. */
 		found = slot_get(
 			leaf, (size_t)__builtin_ctz((~(not_from >> 1 | not_to) & 0x7fff) | 0x8000));
-	} while (__builtin_expect(via_index_load(&leaf->version) != version, 0));
+	} while (changed(leaf, version, &found, key));
 	return found;
 }
 #endif
@@ -153,7 +172,7 @@ static inline struct via_translation lookup(const struct via_index *index, via_i
 	unsigned int level = via_index_height_of(root);
 
 	if (!level)
-		return at ? lookup_small(at, iova) : (struct via_translation){ 0 };
+		return at ? lookup_small(at, iova) : (struct via_translation){0};
 #ifdef INDEX_AVX512
 	if (!plain && __builtin_cpu_supports("avx512f"))
 		return lookup_avx512(at, level, iova);
