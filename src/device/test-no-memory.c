@@ -1,35 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory runs out: each allocation of a device fails once. Linked with --wrap of the allocators. */
+#include "base/test-allocations.h"
 #include "device/test-device.h"
-
-static long fail_at = -1, n_allocations;
-
-static bool fails(void)
-{
-	return fail_at >= 0 && n_allocations++ == fail_at;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return fails() ? NULL : __real_reallocarray(p, n, size);
-}
 
 static unsigned int open_fds(void)
 {
@@ -62,10 +34,9 @@ static void test_every_allocation(void **state)
 
 		assert_non_null(m);
 		m->freed = &freed;
-		n_allocations = 0;
-		fail_at = at;
+		fail_allocation(at);
 		ret = via_device_new(&d, &ops, m, NULL, &dev);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (!ret) {
 			/* Only because none of them has failed. */
 			assert_true(n_allocations <= at);
@@ -87,10 +58,9 @@ static void test_watch(void **state)
 	struct model *m = *state;
 
 	m->watched = eventfd(0, EFD_CLOEXEC);
-	n_allocations = 0;
-	fail_at = 0;
+	fail_allocation(0);
 	assert_int_equal(via_device_watch(m->dev, m->watched, 0x100), -ENOMEM);
-	fail_at = -1;
+	fail_allocation(-1);
 	assert_int_equal(via_device_watch(m->dev, m->watched, 0x100), 0);
 	assert_int_equal(via_device_watch(m->dev, m->watched, 0), 0);
 	close(m->watched);

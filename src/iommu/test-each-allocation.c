@@ -5,6 +5,7 @@
  * allocator before the real one.
  */
 #include "base/slab.h"
+#include "base/test-allocations.h"
 #include "iommu/check.h"
 #include "iommu/dirty_store.h"
 #include "iommu/dma.h"
@@ -14,40 +15,12 @@
 
 #include <string.h>
 
-static long fail_at = -1, n_allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 char *__real_strdup(const char *s);
 void *__real_via_slab_alloc(struct via_slab *slab);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *s);
 void *__wrap_via_slab_alloc(struct via_slab *slab);
-
-static bool may_allocate(void)
-{
-	return n_allocations++ != fail_at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return may_allocate() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return may_allocate() ? __real_reallocarray(p, n, size) : NULL;
-}
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
@@ -71,10 +44,9 @@ static long in_spite(int (*call)(void *cookie), void (*same)(void *cookie), void
 		int rc;
 
 		assert_true(n < 64);
-		n_allocations = 0;
-		fail_at = n;
+		fail_allocation(n);
 		rc = call(cookie);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (!rc)
 			return n;
 		assert_int_equal(rc, -ENOMEM);

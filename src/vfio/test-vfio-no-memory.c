@@ -3,38 +3,10 @@
  * 157 for containers: memory runs out at the n-th allocation, for n = 1, 2, ...: -ENOMEM, and
  * the call can be made again. The linker puts our allocator before the real one.
  */
+#include "base/test-allocations.h"
 #include "vfio/test-vfio.h"
 
 #include <viaduct/abi/iommufd.h>
-
-static long fail_at = -1, n_allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-
-static bool may_allocate(void)
-{
-	return n_allocations++ != fail_at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return may_allocate() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return may_allocate() ? __real_reallocarray(p, n, size) : NULL;
-}
 
 /* The call fails with each of its allocations in turn, and works at last. least: how many. */
 static void in_spite(struct machine *m, int fd, unsigned long cmd, const void *arg, long least)
@@ -43,10 +15,9 @@ static void in_spite(struct machine *m, int fd, unsigned long cmd, const void *a
 
 	for (long n = 0; ret < 0; n++) {
 		assert_true(n < 64);
-		n_allocations = 0;
-		fail_at = n;
+		fail_allocation(n);
 		ret = ioc(m, fd, cmd, arg);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (ret < 0)
 			assert_int_equal(ret, -ENOMEM);
 		else

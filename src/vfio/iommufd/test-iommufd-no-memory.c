@@ -3,40 +3,12 @@
  * 157 for commands of /dev/iommu: memory runs out at the n-th allocation, for n = 1, 2, ...:
  * -ENOMEM, and no object stays. The linker puts our allocator before the real one.
  */
+#include "base/test-allocations.h"
 #include "vfio/iommufd/test-iommufd-mock.h"
 
 #include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-static long fail_at = -1, n_allocations;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-
-static bool may_allocate(void)
-{
-	return n_allocations++ != fail_at;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return may_allocate() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size)
-{
-	return may_allocate() ? __real_reallocarray(p, n, size) : NULL;
-}
 
 /*
  * The command fails with each of its allocations in turn, and works at last. least: how many there
@@ -54,10 +26,9 @@ static void in_spite(struct bench *b, unsigned long cmd, void *args, size_t size
 
 		assert_true(n < 64);
 		memcpy(args, before, size);
-		n_allocations = 0;
-		fail_at = n;
+		fail_allocation(n);
 		ret = ioc(b, cmd, args);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (ret < 0) {
 			assert_int_equal(ret, -ENOMEM);
 			assert_int_equal(b->iommufd->n_live, n_live);
@@ -205,19 +176,17 @@ static void test_case_157_devices(void **state)
 
 	fault = (struct via_iommu_test_cmd){.iopf = {.dev_id = parent.dev_id}};
 	/* What hardware reports is lost, without a word. */
-	n_allocations = 0;
-	fail_at = 0;
+	fail_allocation(0);
 	assert_int_equal(test_cmd(b, &fault, VIA_IOMMU_TEST_TRIGGER_IOPF, 0), 0);
-	fail_at = -1;
+	fail_allocation(-1);
 	assert_int_equal(n_allocations, 1);
 	assert_false(readable(b, (int)queue.out_fault_fd));
 	assert_int_equal(test_cmd(b, &fault, VIA_IOMMU_TEST_TRIGGER_IOPF, 0), 0);
 	for (long n = 0; got < 0; n++) {
 		assert_true(n < 8);
-		n_allocations = 0;
-		fail_at = n;
+		fail_allocation(n);
 		got = fd_rw(b, (int)queue.out_fault_fd, records, sizeof(records), 0, false);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (got < 0)
 			assert_int_equal(got, -ENOMEM);
 		else
@@ -357,10 +326,9 @@ static void test_case_157_dmabuf(void **state)
 
 	for (long n = 0; ret < 0; n++) {
 		assert_true(n < 8);
-		n_allocations = 0;
-		fail_at = n;
+		fail_allocation(n);
 		ret = test_cmd(b, &cmd, VIA_IOMMU_TEST_DMABUF_GET, 0);
-		fail_at = -1;
+		fail_allocation(-1);
 		if (ret < 0)
 			assert_int_equal(ret, -ENOMEM);
 		else
@@ -374,10 +342,9 @@ static void test_case_157_files(void **state)
 	struct bench *b = *state;
 	struct via_file *file = NULL;
 
-	n_allocations = 0;
-	fail_at = 0;
+	fail_allocation(0);
 	assert_int_equal(via_vfio_open(b->vfio, &b->tc.caller, "iommu", O_RDWR, &file), -ENOMEM);
-	fail_at = -1;
+	fail_allocation(-1);
 	assert_null(file);
 }
 
