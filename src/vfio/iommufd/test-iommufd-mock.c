@@ -3,7 +3,6 @@
 #include "vfio/iommufd/test-iommufd-mock.h"
 
 #define FAULT_FLAG VIA_IOMMU_HWPT_FAULT_ID_VALID
-#define PARENT VIA_IOMMU_HWPT_ALLOC_NEST_PARENT
 #define PASIDS VIA_IOMMU_HWPT_ALLOC_PASID
 
 static struct via_iommu_fault_alloc fault_queue(struct bench *b)

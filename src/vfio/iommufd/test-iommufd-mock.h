@@ -12,6 +12,7 @@
 #define NESTED_TYPE 0xdeadu
 #define EVENT_TYPE 0xbeefbeefu
 #define TLB 0xbadbeefu
+#define PARENT VIA_IOMMU_HWPT_ALLOC_NEST_PARENT
 
 static inline int setup_mock(void **state)
 {
@@ -161,6 +162,22 @@ static inline long viommu(struct bench *b, uint32_t dev, uint32_t pt, void *data
 	long ret = ioc(b, VIA_IOMMU_VIOMMU_ALLOC, &cmd);
 
 	return ret < 0 ? ret : (long)cmd.out_viommu_id;
+}
+
+/* A vIOMMU, what it nests in, and a device of it. */
+struct virtual {
+	struct mocked m;
+	uint32_t ioas, parent, viommu;
+};
+
+static inline struct virtual virtual(struct bench *b)
+{
+	struct virtual v = {.ioas = ioas_new(b)};
+
+	v.m = mock_new(b, v.ioas);
+	v.parent = (uint32_t)hwpt(b, v.m.idev, v.ioas, PARENT);
+	v.viommu = (uint32_t)viommu(b, v.m.idev, v.parent, NULL, 0);
+	return v;
 }
 
 static inline long vdevice(struct bench *b, uint32_t id, uint32_t dev, uint64_t virt_id)

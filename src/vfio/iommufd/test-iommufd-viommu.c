@@ -2,23 +2,6 @@
 /* vIOMMUs, their devices, events and queues on the mock vendor (spec iommu.md 11.5). */
 #include "vfio/iommufd/test-iommufd-mock.h"
 
-#define PARENT VIA_IOMMU_HWPT_ALLOC_NEST_PARENT
-
-struct virtual {
-	struct mocked m;
-	uint32_t ioas, parent, viommu;
-};
-
-static struct virtual virtual(struct bench *b)
-{
-	struct virtual v = {.ioas = ioas_new(b)};
-
-	v.m = mock_new(b, v.ioas);
-	v.parent = (uint32_t)hwpt(b, v.m.idev, v.ioas, PARENT);
-	v.viommu = (uint32_t)viommu(b, v.m.idev, v.parent, NULL, 0);
-	return v;
-}
-
 static void test_case_80_viommu_busy(void **state)
 {
 	struct bench *b = *state;

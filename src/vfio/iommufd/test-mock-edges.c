@@ -2,25 +2,8 @@
 /* The most that the mock vendor's objects take, and one more (spec iommu.md 11.5, 11.8). */
 #include "vfio/iommufd/test-iommufd-mock.h"
 
-#define PARENT VIA_IOMMU_HWPT_ALLOC_NEST_PARENT
 #define FAULT_FLAG VIA_IOMMU_HWPT_FAULT_ID_VALID
 #define LENGTH_MAX (16u << 20) /* of a pin or a copy */
-
-struct virtual
-{
-	struct mocked m;
-	uint32_t ioas, parent, viommu;
-};
-
-static struct virtual virtual(struct bench *b)
-{
-	struct virtual v = {.ioas = ioas_new(b)};
-
-	v.m = mock_new(b, v.ioas);
-	v.parent = (uint32_t)hwpt(b, v.m.idev, v.ioas, PARENT);
-	v.viommu = (uint32_t)viommu(b, v.m.idev, v.parent, NULL, 0);
-	return v;
-}
 
 /* Page requests --------------------------------------------------------------- */
 

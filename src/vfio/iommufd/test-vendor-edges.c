@@ -7,7 +7,6 @@
 #include "vfio/iommufd/mock.h"
 #include "vfio/iommufd/test-iommufd-mock.h"
 
-#define PARENT VIA_IOMMU_HWPT_ALLOC_NEST_PARENT
 
 /* The id of hardware 0 as a device. */
 static uint32_t device(struct bench *b)
