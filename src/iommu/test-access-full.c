@@ -3,7 +3,7 @@
  * A range that an access has pinned as often as can be counted is not pinned once more. Nobody
  * waits for 2^32 pins: the count is set. The code is built here once more, for that.
  */
-#include "iommu/access.c"
+#include "iommu/access_pins.c"
 
 #include "iommu/test-pages.h"
 

@@ -42,15 +42,14 @@ static void *test_slab_alloc(struct via_slab *slab)
 #define calloc test_calloc
 #define reallocarray test_reallocarray
 #include "iommu/access.c"
+#include "iommu/access_pins.c"
 #include "iommu/area.c"
 #include "iommu/ledger.c"
 #include "iommu/pages.c"
 #define bucket_of file_bucket_of
 #include "iommu/pages_file.c"
 #undef bucket_of
-#define wait_for_leases region_wait_for_leases
 #include "iommu/pages_region.c"
-#undef wait_for_leases
 #include "memory/store.c"
 #undef malloc
 #undef via_slab_alloc
