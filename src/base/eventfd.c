@@ -31,3 +31,12 @@ bool via_eventfd_drain(int fd)
 		n = read(fd, &count, sizeof(count));
 	return n == (ssize_t)sizeof(count);
 }
+
+void via_eventfd_signal(int fd, bool nonblock)
+{
+	static const uint64_t one = 1;
+	struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+
+	if (nonblock || (poll(&pollfd, 1, 0) == 1 && pollfd.revents & POLLOUT))
+		(void)!write(fd, &one, sizeof(one));
+}

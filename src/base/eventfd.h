@@ -12,5 +12,10 @@
 bool via_eventfd_is(int fd);
 /* Takes what a read takes; true if there was anything. Never blocks. */
 bool via_eventfd_drain(int fd);
+/*
+ * Add one, or leave a full counter as it is; of a file description that nobody else writes to
+ * when @nonblock is false: a writer in between could fill it and make this wait.
+ */
+void via_eventfd_signal(int fd, bool nonblock);
 
 #endif

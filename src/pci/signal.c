@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pci/signal.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/eventfd.h"
 
 /* The completion ring at the address that a context is: part of the kernel's ABI. */
 struct ring {
@@ -103,12 +104,7 @@ static bool signal_by_completion(struct via_signaller *signaller, int fd)
 
 void via_signaller_signal(struct via_signaller *signaller, int fd)
 {
-	static const uint64_t one = 1;
-	struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
-
-	if (signaller->context && signal_by_completion(signaller, fd))
-		return;
 	/* A counter that is full needs no increment: its reader learns of the interrupt. */
-	if (poll(&pollfd, 1, 0) == 1 && pollfd.revents & POLLOUT)
-		(void)!write(fd, &one, sizeof(one));
+	if (!signaller->context || !signal_by_completion(signaller, fd))
+		via_eventfd_signal(fd, false);
 }
