@@ -83,6 +83,14 @@ static int narrow(const struct via_bus_entry *entry, uint64_t offset, unsigned i
 	uint8_t whole[8];
 	int ret;
 
+	if (write && entry->claim->desc.ops && entry->claim->desc.ops->write_lanes &&
+	    !entry->claim->desc.coalescer) {
+		memset(whole, 0, sizeof(whole));
+		memcpy(whole + lane, bytes, len);
+		return via_bus_call_lanes(entry, offset - lane, word,
+					  bytes_to_value(entry, whole, word),
+					  ((1u << len) - 1) << lane);
+	}
 	if (write && !(entry->flags & VIA_BUS_NARROW_RMW))
 		return -ENXIO;
 	ret = call_read(entry, offset - lane, word, whole);
@@ -100,8 +108,8 @@ static int narrow(const struct via_bus_entry *entry, uint64_t offset, unsigned i
  * One guest access inside one claim, by callbacks that the device can do.
  * @ret_n: bytes finished, also on failure. Return: as a callback.
  */
-static int do_piece(const struct via_bus_entry *entry, uint64_t offset, unsigned int len, bool write,
-		    uint8_t *bytes, unsigned int *ret_n)
+static int do_piece(const struct via_bus_entry *entry, uint64_t offset, unsigned int len,
+		    bool write, uint8_t *bytes, unsigned int *ret_n)
 {
 	const struct via_claim_desc *desc = &entry->claim->desc;
 	unsigned int n = 0, size, lane;
@@ -110,8 +118,8 @@ static int do_piece(const struct via_bus_entry *entry, uint64_t offset, unsigned
 	while (n < len && !ret) {
 		size = natural_size(offset + n, len - n, desc->impl_max, desc->impl_unaligned);
 		if (size >= desc->impl_min) {
-			ret = write ? call_write(entry, offset + n, size, bytes + n) :
-				      call_read(entry, offset + n, size, bytes + n);
+			ret = write ? call_write(entry, offset + n, size, bytes + n)
+				    : call_read(entry, offset + n, size, bytes + n);
 		} else {
 			lane = (unsigned int)((offset + n) & (desc->impl_min - 1u));
 			size = (unsigned int)via_min_u64(len - n, desc->impl_min - lane);
@@ -130,11 +138,33 @@ static bool is_valid(const struct via_claim_desc *desc, uint64_t offset, unsigne
 	       (desc->valid_unaligned || is_aligned(offset, size));
 }
 
-static void miss(struct via_bus_access *access, unsigned int pos, unsigned int end)
+void via_bus_note_miss(struct via_bus *bus, uint64_t addr, unsigned int size, bool write,
+		       uint64_t value)
 {
-	if (!access->write)
-		memset(access->bytes + pos, 0xff, end - pos);
+	struct via_bus_miss miss = {.addr = addr, .size = size, .write = write, .value = value};
+
+	if (!atomic_load_explicit(&bus->notes_misses, memory_order_relaxed))
+		return;
+	if (bus->miss)
+		bus->miss(bus->opaque, &miss);
+	via_bus_count_miss(bus, &miss);
+}
+
+/* Bytes [pos, end) keep the filler. */
+static void miss(struct via_bus *bus, struct via_bus_access *access, unsigned int pos,
+		 unsigned int end)
+{
+	uint64_t value = 0;
+	unsigned int i;
+
 	access->missed = true;
+	for (i = pos; i < end; i++) {
+		if (!access->write)
+			access->bytes[i] = bus->zeros ? 0 : 0xff;
+		else
+			value |= (uint64_t)access->bytes[i] << 8 * (i - pos);
+	}
+	via_bus_note_miss(bus, access->addr + pos, end - pos, access->write, value);
 }
 
 static void answer(struct via_bus_access *access, unsigned int pos, unsigned int n)
@@ -148,8 +178,8 @@ static void answer(struct via_bus_access *access, unsigned int pos, unsigned int
  * no power of two is cut as the CPU would have cut it. What the device does not
  * accept nobody answers. Return: as a callback; *pos is where it stopped.
  */
-static int do_entry(const struct via_bus_entry *entry, struct via_bus_access *access,
-		    unsigned int *pos, unsigned int end)
+static int do_entry(struct via_bus *bus, const struct via_bus_entry *entry,
+		    struct via_bus_access *access, unsigned int *pos, unsigned int end)
 {
 	const struct via_claim_desc *desc = &entry->claim->desc;
 
@@ -161,12 +191,12 @@ static int do_entry(const struct via_bus_entry *entry, struct via_bus_access *ac
 		if (!via_is_pow2(len))
 			len = natural_size(offset, len, 8, false);
 		if (via_bus_entry_is_dead(entry))
-			return VIA_BUS_DECLINE;
+			return VIA_BUS_DEAD;
 		if (is_valid(desc, offset, len))
 			ret = do_piece(entry, offset, len, access->write, access->bytes + *pos, &n);
 		answer(access, *pos, n);
 		if (ret == -ENXIO) {
-			miss(access, *pos + n, *pos + len);
+			miss(bus, access, *pos + n, *pos + len);
 			ret = 0;
 			n = len;
 		}
@@ -177,107 +207,189 @@ static int do_entry(const struct via_bus_entry *entry, struct via_bus_access *ac
 	return 0;
 }
 
-/* The last entry of a layer that starts at or below @addr; NULL if there is none. */
-static const struct via_bus_entry *layer_search(const struct via_bus_layer *layer, uint64_t addr)
+/* Where in a bus, or in what is below it, an access is to look. */
+struct place {
+	struct via_bus *level;
+	const struct via_bus_view *view;
+	size_t layer; /* this one and those beneath it */
+};
+
+/* The whole access is a write that an ioeventfd of @level takes; then it is done. */
+static bool take_event(const struct via_bus_view *view, struct via_bus_access *access)
 {
-	size_t low = 0, high = layer->n_entries;
+	uint64_t value = 0;
+	unsigned int i;
 
-	while (low < high) {
-		size_t mid = (low + high) / 2;
-
-		if (layer->entries[mid].start <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low ? &layer->entries[low - 1] : NULL;
+	if (!access->write || !view->events)
+		return false;
+	for (i = 0; i < access->len; i++)
+		value |= (uint64_t)access->bytes[i] << 8 * i;
+	if (!via_bus_events_write(view->events, access->addr, access->len, value))
+		return false;
+	access->done = access->len;
+	return true;
 }
 
-/*
- * The highest claim at @addr in layers @from and below; *last is lowered to
- * where its visible run ends, or the hole if there is none.
- */
-static const struct via_bus_entry *find_beneath(const struct via_bus_view *view, size_t from,
-						uint64_t addr, uint64_t *last)
+/* The entry at @addr; else *last is lowered to before the next one. */
+static const struct via_bus_entry *look(const struct via_bus_map *map, uint64_t addr,
+					uint64_t *last)
 {
-	for (; from < view->n_layers; from++) {
-		const struct via_bus_layer *layer = &view->layers[from];
-		const struct via_bus_entry *entry = layer_search(layer, addr);
-		const struct via_bus_entry *next = entry ? entry + 1 : layer->entries;
+	const struct via_bus_entry *entry = via_bus_map_find(map, addr);
+	struct via_bus_cursor at;
 
-		if (entry && entry->last >= addr) {
-			*last = via_min_u64(*last, entry->last);
-			return entry;
-		}
-		if (next < layer->entries + layer->n_entries && next->start <= *last)
-			*last = next->start - 1;
+	if (entry) {
+		*last = via_min_u64(*last, entry->last);
+		return entry;
 	}
+	at = via_bus_map_seek(map, addr);
+	entry = via_bus_cursor_entry(&at);
+	if (entry && entry->start <= *last)
+		*last = entry->start - 1;
 	return NULL;
 }
 
 /*
- * Bytes [*pos, end) below layer @from. A claim that declines leaves its part to
+ * The highest claim at byte @pos from @place on and below; *last is lowered to
+ * where its visible run ends, or the hole if there is none. @place: where it was
+ * found. *ret_taken: an ioeventfd took it all.
+ */
+static const struct via_bus_entry *find_beneath(struct via_bus *bus, struct place *place,
+						struct via_bus_access *access, unsigned int pos,
+						uint64_t *last, bool *ret_taken)
+{
+	const struct via_bus_entry *entry;
+	uint64_t addr = access->addr + pos;
+
+	for (;;) {
+		for (; place->layer < place->view->n_layers; place->layer++) {
+			entry = look(&place->view->layers[place->layer].map, addr, last);
+			if (entry)
+				return entry;
+		}
+		if (place->level != bus || !bus->below)
+			return NULL;
+		*place = (struct place){bus->below, via_bus_view_get(bus->below), 0};
+		*ret_taken = !pos && *last == access->addr + (access->len - 1) &&
+			     take_event(place->view, access);
+		if (*ret_taken)
+			return NULL;
+	}
+}
+
+/*
+ * Bytes [*pos, end) from @place on. A claim that declines leaves its part to
  * those beneath it, and what follows the part to where the search had begun:
  * each level is shorter than the one around it, so there are at most eight.
  */
-static int do_beneath(const struct via_bus_view *view, size_t from, struct via_bus_access *access,
+static int do_beneath(struct via_bus *bus, const struct place *place, struct via_bus_access *access,
 		      unsigned int *pos, unsigned int end)
 {
 	struct {
 		unsigned int end;
-		size_t from;
-	} level[8] = { { end, from } };
+		struct place from;
+	} level[8] = {{end, *place}};
 	unsigned int depth = 0;
 
 	while (*pos < end) {
-		uint64_t addr = access->addr + *pos, last;
 		const struct via_bus_entry *entry;
+		bool taken = false;
+		struct place at;
 		unsigned int stop;
+		uint64_t last;
 		int ret;
 
 		while (level[depth].end <= *pos)
 			depth--;
+		at = level[depth].from;
 		last = access->addr + level[depth].end - 1;
-		entry = find_beneath(view, level[depth].from, addr, &last);
+		entry = find_beneath(bus, &at, access, *pos, &last, &taken);
 		stop = (unsigned int)(last - access->addr) + 1;
+		if (taken) {
+			*pos = end;
+			return 0;
+		}
 		if (!entry) {
-			miss(access, *pos, stop);
+			miss(bus, access, *pos, stop);
 			*pos = stop;
 			continue;
 		}
-		ret = do_entry(entry, access, pos, stop);
+		ret = do_entry(bus, entry, access, pos, stop);
 		if (ret < 0)
 			return ret;
 		if (!ret)
 			continue;
 		if (stop < level[depth].end)
 			level[++depth].end = stop;
-		level[depth].from = entry->layer + 1u;
+		at.layer++;
+		level[depth].from = at;
 	}
 	return 0;
 }
 
-/* Below a declining piece; a dead one may hide a living neighbour in its own layer. */
-static size_t layer_beneath(const struct via_bus_entry *entry)
+/* Where to look after @claim has given @answer; a dead one may hide a living neighbour. */
+static size_t layer_beneath(const struct via_bus_view *view, const struct via_claim *claim,
+			    int answer)
 {
-	return via_bus_entry_is_dead(entry) ? entry->layer : entry->layer + 1u;
+	int priority = claim->desc.priority;
+	size_t low = 0, high = view->n_layers;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (view->layers[mid].priority > priority ||
+		    (answer != VIA_BUS_DEAD && view->layers[mid].priority == priority))
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Nothing of a bus with one below eclipses a byte of the access. */
+static bool shows_whole(struct via_bus *bus, const struct via_bus_access *access)
+{
+	uint64_t last = access->addr + (access->len - 1), end = last;
+
+	return !look(&via_bus_view_get(bus)->map, access->addr, &last) && last == end;
+}
+
+/* The visible piece at byte @pos; *last as for look(). @place: where it is, or what is lowest. */
+static const struct via_bus_entry *find_visible(struct via_bus *bus, struct place *place,
+						uint64_t addr, uint64_t *last)
+{
+	const struct via_bus_entry *entry;
+
+	*place = (struct place){bus, via_bus_view_get(bus), 0};
+	entry = look(&place->view->map, addr, last);
+	if (entry || !bus->below)
+		return entry;
+	*place = (struct place){bus->below, via_bus_view_get(bus->below), 0};
+	return look(&place->view->map, addr, last);
 }
 
 /* No piece of the access lies in an indivisible claim that does not hold all of it. */
-static bool may_divide(struct via_bus *bus, struct via_bus_view *view,
-		       const struct via_bus_access *access)
+static bool may_divide(struct via_bus *bus, const struct via_bus_access *access)
 {
-	uint64_t last = access->addr + (access->len - 1);
-	unsigned int pos;
+	uint64_t end = access->addr + (access->len - 1);
+	unsigned int pos = 0;
 
-	for (pos = 0; pos < access->len; pos++) {
-		const struct via_bus_entry *entry = via_bus_lookup(bus, view, access->addr + pos);
+	while (pos < access->len) {
+		uint64_t last = end;
+		struct place place;
+		const struct via_bus_entry *entry =
+			find_visible(bus, &place, access->addr + pos, &last);
 
-		if (entry && (entry->flags & VIA_BUS_INDIVISIBLE) &&
-		    (access->addr < entry->start || last > entry->last))
+		if (entry && (entry->flags & VIA_BUS_INDIVISIBLE) && (pos || last < end))
 			return false;
+		pos = (unsigned int)(last - access->addr) + 1;
 	}
 	return true;
+}
+
+static bool has_indivisible(struct via_bus *bus)
+{
+	return via_bus_view_get(bus)->has_indivisible ||
+	       (bus->below && via_bus_view_get(bus->below)->has_indivisible);
 }
 
 static int finish(const struct via_bus_access *access)
@@ -287,41 +399,51 @@ static int finish(const struct via_bus_access *access)
 
 int via_bus_access(struct via_bus *bus, struct via_bus_access *access)
 {
-	struct via_bus_view *view = via_bus_view_get(bus);
+	uint64_t end_last = access->addr + (access->len - 1);
 	unsigned int pos = 0;
 
-	if (view->has_indivisible && !may_divide(bus, view, access)) {
-		miss(access, 0, access->len);
+	if (take_event(via_bus_view_get(bus), access))
+		return 0;
+	if (has_indivisible(bus) && !may_divide(bus, access)) {
+		miss(bus, access, 0, access->len);
 		return -ENXIO;
 	}
 	while (pos < access->len) {
-		uint64_t addr = access->addr + pos;
 		const struct via_bus_entry *entry;
+		uint64_t last = end_last;
+		struct place place;
 		unsigned int end;
 		int ret;
 
-		view = via_bus_view_get(bus);
-		entry = via_bus_lookup(bus, view, addr);
+		entry = find_visible(bus, &place, access->addr + pos, &last);
+		if (!pos && place.level != bus && shows_whole(bus, access) &&
+		    take_event(place.view, access))
+			return 0;
+		end = (unsigned int)(last - access->addr) + 1;
 		if (!entry) {
-			miss(access, pos, pos + 1);
-			pos++;
+			miss(bus, access, pos, end);
+			pos = end;
 			continue;
 		}
-		end = pos + 1 + (unsigned int)via_min_u64(access->len - pos - 1, entry->last - addr);
-		ret = do_entry(entry, access, &pos, end);
-		if (ret > 0)
-			ret = do_beneath(view, layer_beneath(entry), access, &pos, end);
+		ret = do_entry(bus, entry, access, &pos, end);
+		if (ret > 0) {
+			place.layer = layer_beneath(place.view, entry->claim, ret);
+			ret = do_beneath(bus, &place, access, &pos, end);
+		}
 		if (ret < 0)
 			return ret;
 	}
 	return finish(access);
 }
 
-int via_bus_access_beneath(const struct via_bus_view *view, const struct via_bus_entry *entry,
+int via_bus_access_beneath(struct via_bus *bus, const struct via_claim *asked, int answer,
 			   struct via_bus_access *access)
 {
+	struct place place = {asked->bus, via_bus_view_get(asked->bus), 0};
 	unsigned int pos = 0;
-	int ret = do_beneath(view, layer_beneath(entry), access, &pos, access->len);
+	int ret;
 
+	place.layer = layer_beneath(place.view, asked, answer);
+	ret = do_beneath(bus, &place, access, &pos, access->len);
 	return ret ? ret : finish(access);
 }

@@ -1,72 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Dispatch: the translation cache, the hot path, and buffers. */
+/* Dispatch of one access: the plain case at once, all others by access.c. */
 #include "bus/internal.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/util.h"
 
-/* No view has generation 0, so a thread starts with a cache that never hits. */
-static struct via_bus_cache no_cache;
-_Thread_local struct via_bus_cache *via_bus_cache
-	__attribute__((tls_model("initial-exec"))) = &no_cache;
-_Thread_local const struct via_bus_frame *via_bus_active
-	__attribute__((tls_model("initial-exec")));
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t cache_key;
-static bool cache_key_valid; /* written under `once` */
-
-static void cache_free(void *cache)
-{
-	via_bus_cache = &no_cache;
-	free(cache);
-}
-
-static void init_once(void)
-{
-	cache_key_valid = pthread_key_create(&cache_key, cache_free) == 0;
-}
-
-/* A thread without a cache is slower, not wrong: failing here is no error. */
-static bool cache_attach(void)
-{
-	struct via_bus_cache *cache;
-
-	(void)pthread_once(&once, init_once);
-	if (!cache_key_valid)
-		return false;
-	cache = calloc(1, sizeof(*cache));
-	if (!cache)
-		return false;
-	if (pthread_setspecific(cache_key, cache)) {
-		free(cache);
-		return false;
-	}
-	via_bus_cache = cache;
-	return true;
-}
-
-struct via_bus_entry *via_bus_lookup_slow(struct via_bus *bus, struct via_bus_view *view,
-					  uint64_t addr)
-{
-	struct via_bus_entry *entry;
-	size_t index;
-
-	if (!view->n_entries)
-		return NULL;
-	index = via_bus_search(view, addr);
-	entry = &view->entries[index];
-	if (addr < entry->start || addr > entry->last)
-		return NULL;
-	if (index >> VIA_BUS_CACHE_INDEX_BITS == 0 &&
-	    (via_bus_cache != &no_cache || cache_attach()))
-		atomic_store_explicit(via_bus_cache_slot(bus, view, addr),
-				      view->generation << VIA_BUS_CACHE_INDEX_BITS | index,
-				      memory_order_relaxed);
-	return entry;
-}
+_Thread_local const struct via_bus_frame *via_bus_active __attribute__((tls_model("initial-exec")));
 
 /*
  * Refused: a device that is already active on this thread would find itself in
@@ -78,14 +18,19 @@ static int check_nested(const struct via_bus_frame *up, const struct via_claim *
 	bool again_ok = claim->desc.flags & VIA_BUS_REENTRANT;
 	const struct via_bus_frame *frame;
 	unsigned int depth = 0;
+	int ret = 0;
 
-	for (frame = up; frame; frame = frame->up) {
+	for (frame = up; frame && !ret; frame = frame->up) {
 		if (!again_ok && frame->claim->desc.ops == claim->desc.ops &&
 		    frame->claim->desc.opaque == claim->desc.opaque)
-			return -EBUSY;
+			ret = -EBUSY;
 		depth++;
 	}
-	return depth < VIA_BUS_DEPTH_MAX ? 0 : -ELOOP;
+	if (!ret && depth >= VIA_BUS_DEPTH_MAX)
+		ret = -ELOOP;
+	if (ret)
+		via_bus_count_refusal(claim);
+	return ret;
 }
 
 static inline int do_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
@@ -105,7 +50,7 @@ static inline int do_write(const struct via_bus_entry *entry, uint64_t offset, u
 int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
 		      uint64_t *ret_value)
 {
-	struct via_bus_frame frame = { via_bus_active, entry->claim };
+	struct via_bus_frame frame = {via_bus_active, entry->claim};
 	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
@@ -119,7 +64,7 @@ int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsign
 int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
 		       uint64_t value)
 {
-	struct via_bus_frame frame = { via_bus_active, entry->claim };
+	struct via_bus_frame frame = {via_bus_active, entry->claim};
 	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
@@ -130,16 +75,54 @@ int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsig
 	return ret;
 }
 
-static inline uint64_t value_mask(unsigned int size)
+int via_bus_call_lanes(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
+		       uint64_t value, unsigned int lanes)
 {
-	return UINT64_MAX >> (64 - 8 * size);
+	const struct via_claim_desc *desc = &entry->claim->desc;
+	struct via_bus_frame frame = {via_bus_active, entry->claim};
+	int ret = check_nested(frame.up, entry->claim);
+
+	if (ret)
+		return ret;
+	via_bus_active = &frame;
+	ret = desc->ops->write_lanes(desc->opaque, offset, size, value, lanes);
+	via_bus_active = frame.up;
+	return ret;
 }
 
-/* The access is one plain aligned callback of @entry. */
-static inline bool is_direct(const struct via_bus_entry *entry, uint64_t addr, unsigned int size)
+bool via_bus_may_call(const struct via_claim *claim)
 {
-	return entry && size <= 8 && (entry->direct >> size & 1) &&
-	       !((addr + entry->delta) & (size - 1));
+	return !check_nested(via_bus_active, claim);
+}
+
+void via_bus_call_queued(const struct via_claim *claim, uint64_t offset, unsigned int size,
+			 uint64_t value)
+{
+	const struct via_claim_desc *desc = &claim->desc;
+	struct via_bus_frame frame = {via_bus_active, claim};
+
+	if (!desc->ops || !desc->ops->write)
+		return;
+	via_bus_active = &frame;
+	/* Whoever wrote it has gone on: there is nobody to tell. */
+	(void)desc->ops->write(desc->opaque, offset, size, value);
+	via_bus_active = frame.up;
+}
+
+/* By the size of an access; a load costs less than the shifts. */
+static const uint64_t value_masks[9] = {
+	[1] = UINT8_MAX, [2] = UINT16_MAX, [4] = UINT32_MAX, [8] = UINT64_MAX};
+
+static inline uint64_t value_mask(unsigned int size)
+{
+	return value_masks[size];
+}
+
+/* The access is one plain aligned callback of @entry, with @direct its widths of that kind. */
+static inline bool is_direct(const struct via_bus_entry *entry, unsigned int direct, uint64_t addr,
+			     unsigned int size)
+{
+	return size <= 8 && (direct >> size & 1) && !((addr + entry->delta) & (size - 1));
 }
 
 static bool size_ok(unsigned int size)
@@ -147,244 +130,254 @@ static bool size_ok(unsigned int size)
 	return size <= 8 && via_is_pow2(size);
 }
 
-static void access_init(struct via_bus_access *access, uint64_t addr, size_t len, bool write)
+static int access_init(struct via_bus_access *access, const struct via_bus *bus, uint64_t addr,
+		       unsigned int size, bool write)
 {
+	if (!size_ok(size))
+		return -EINVAL;
+	if (bus->last != UINT64_MAX && (addr > bus->last || size - 1 > bus->last - addr))
+		return -EINVAL;
 	*access = (struct via_bus_access){
 		.addr = addr,
-		/* What would lie beyond the end of the space is nobody's. */
-		.len = (unsigned int)via_min_u64(len - 1, UINT64_MAX - addr) + 1,
+		/* What would lie beyond the end of all spaces is nobody's. */
+		.len = (unsigned int)via_min_u64(size - 1, UINT64_MAX - addr) + 1,
 		.write = write,
-		.bytes = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	};
+	if (!bus->zeros)
+		memset(access->bytes, 0xff, sizeof(access->bytes));
+	return 0;
 }
 
-/* One access of a caller, on its way. */
+/*
+ * One access of a caller, on its way: what only a refusal needs is kept on the
+ * stack, not in registers that would have to be saved.
+ */
 struct request {
-	struct via_bus_frame frame;
+	struct via_bus_frame frame; /* its claim has been asked */
 	struct via_bus *bus;
-	const struct via_bus_view *view;
-	const struct via_bus_entry *declined; /* has been asked already, or NULL */
 	uint64_t addr;
 	uint64_t value;
 	uint64_t *ret_value;
 	unsigned int size;
 };
 
-static __attribute__((noinline)) int read_slow(const struct request *r)
+/* @asked: a claim that holds all of the access and has declined it with @answer, or NULL. */
+static int do_access(const struct request *r, const struct via_claim *asked, int answer,
+		     struct via_bus_access *access)
+{
+	int ret = asked ? via_bus_access_beneath(r->bus, asked, answer, access)
+			: via_bus_access(r->bus, access);
+
+	return !ret && access->len < r->size ? -ENXIO : ret;
+}
+
+static __attribute__((noinline)) int read_slow(const struct request *r,
+					       const struct via_claim *asked, int answer)
 {
 	struct via_bus_access access;
-	int ret;
+	int ret = access_init(&access, r->bus, r->addr, r->size, false);
 
-	if (!size_ok(r->size))
-		return -EINVAL;
-	access_init(&access, r->addr, r->size, false);
-	ret = r->declined ? via_bus_access_beneath(r->view, r->declined, &access) :
-			    via_bus_access(r->bus, &access);
-	if (!ret && access.len < r->size)
-		ret = -ENXIO;
+	if (ret)
+		return ret;
+	ret = do_access(r, asked, answer, &access);
 	if (ret && ret != -ENXIO)
 		return ret;
 	*r->ret_value = via_get_le64(access.bytes) & value_mask(r->size);
 	return ret;
 }
 
-static __attribute__((noinline)) int write_slow(const struct request *r)
+static __attribute__((noinline)) int write_slow(const struct request *r,
+						const struct via_claim *asked, int answer)
 {
 	struct via_bus_access access;
-	int ret;
+	int ret = access_init(&access, r->bus, r->addr, r->size, true);
 
-	if (!size_ok(r->size))
-		return -EINVAL;
-	access_init(&access, r->addr, r->size, true);
+	if (ret)
+		return ret;
 	via_put_le64(access.bytes, r->value);
-	ret = r->declined ? via_bus_access_beneath(r->view, r->declined, &access) :
-			    via_bus_access(r->bus, &access);
-	return !ret && access.len < r->size ? -ENXIO : ret;
+	return do_access(r, asked, answer, &access);
 }
 
-/*
- * The plain case inside a section. With @outermost no callback is active on
- * this thread, so there is nothing to check, and nothing to restore that would
- * chain one access to the next. What only a refusal needs goes to the stack,
- * not into registers that would have to be saved.
+/* A callback's answer that is none: declined, nobody after all, or an error. */
+static __attribute__((noinline)) int read_refused(const struct request *r, int ret)
+{
+	if (ret > 0)
+		return read_slow(r, r->frame.claim, ret);
+	if (ret == -ENXIO) {
+		*r->ret_value = r->bus->zeros ? 0 : value_mask(r->size);
+		via_bus_note_miss(r->bus, r->addr, r->size, false, 0);
+	}
+	return ret;
+}
+
+static __attribute__((noinline)) int write_refused(const struct request *r, int ret)
+{
+	if (ret > 0)
+		return write_slow(r, r->frame.claim, ret);
+	if (ret == -ENXIO)
+		via_bus_note_miss(r->bus, r->addr, r->size, true, r->value & value_mask(r->size));
+	return ret;
+}
+
+/* Nothing of the upper level begins inside the access, which has no claim there at its start. */
+static bool shows_below(const struct via_bus_map *map, uint64_t addr, unsigned int size)
+{
+	struct via_bus_cursor at = via_bus_map_seek(map, addr);
+	const struct via_bus_entry *entry = via_bus_cursor_entry(&at);
+
+	return !entry || entry->start - addr >= size;
+}
+
+/* The visible piece at @addr, wherever it is. */
+static const struct via_bus_entry *look_up(struct via_bus *bus, uint64_t addr, unsigned int size)
+{
+	struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry = via_bus_map_find(&view->map, addr);
+
+	if (!entry && bus->below && !view->events && shows_below(&view->map, addr, size))
+		entry = via_bus_map_find(&via_bus_view_get(bus->below)->map, addr);
+	return entry;
+}
+
+/* Any access in a section; what is plain about it still takes no more than the callback. */
+int via_bus_read_entered(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
+{
+	const struct via_bus_entry *entry = look_up(bus, addr, size);
+	struct request r = {.bus = bus, .addr = addr, .size = size, .ret_value = ret_value};
+	int ret;
+
+	if (!entry || !is_direct(entry, entry->direct_read, addr, size))
+		return read_slow(&r, NULL, 0);
+	r.frame.claim = entry->claim;
+	ret = via_bus_call_read(entry, addr + entry->delta, size, &r.value);
+	if (ret)
+		return read_refused(&r, ret);
+	*ret_value = r.value & value_mask(size);
+	return 0;
+}
+
+int via_bus_write_entered(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t value)
+{
+	const struct via_bus_entry *entry = look_up(bus, addr, size);
+	struct request r = {.bus = bus, .addr = addr, .size = size, .value = value};
+	int ret;
+
+	if (!entry || !is_direct(entry, entry->direct_write, addr, size))
+		return write_slow(&r, NULL, 0);
+	r.frame.claim = entry->claim;
+	ret = via_bus_call_write(entry, addr + entry->delta, size, value & value_mask(size));
+	return ret ? write_refused(&r, ret) : 0;
+}
+
+static __attribute__((noinline)) int read_general(struct via_bus *bus, uint64_t addr,
+						  unsigned int size, uint64_t *ret_value)
+{
+	int ret;
+
+	via_epoch_enter();
+	ret = via_bus_read_entered(bus, addr, size, ret_value);
+	via_epoch_exit();
+	return ret;
+}
+
+static __attribute__((noinline)) int write_general(struct via_bus *bus, uint64_t addr,
+						   unsigned int size, uint64_t value)
+{
+	int ret;
+
+	via_epoch_enter();
+	ret = via_bus_write_entered(bus, addr, size, value);
+	via_epoch_exit();
+	return ret;
+}
+
+/* --- The plain case ---
+ * A thread outside of every section, and one aligned callback of a piece that
+ * the windows name: no callback is active, so there is nothing to check and
+ * nothing to restore. No call stands before that of the device, so nothing
+ * has to be saved for after one; the slot is looked up anew.
  */
-static inline __attribute__((always_inline)) int read_inside(struct request *r, struct via_bus *bus,
-							     uint64_t addr, unsigned int size,
-							     uint64_t *ret_value, bool outermost)
-{
-	struct via_bus_view *view = via_bus_view_get(bus);
-	const struct via_bus_entry *entry = via_bus_lookup(bus, view, addr);
-	int ret;
-
-	r->bus = bus;
-	r->view = view;
-	r->addr = addr;
-	r->size = size;
-	r->ret_value = ret_value;
-	r->declined = NULL;
-	if (__builtin_expect(!is_direct(entry, addr, size), 0))
-		return read_slow(r);
-	r->declined = entry;
-	if (outermost) {
-		r->frame.up = NULL;
-		r->frame.claim = entry->claim;
-		via_bus_active = &r->frame;
-		ret = do_read(entry, addr + entry->delta, size, &r->value);
-		via_bus_active = NULL;
-	} else {
-		ret = via_bus_call_read(entry, addr + entry->delta, size, &r->value);
-	}
-	if (__builtin_expect(ret == 0, 1))
-		*r->ret_value = r->value & value_mask(r->size);
-	else if (ret > 0)
-		ret = read_slow(r);
-	else if (ret == -ENXIO)
-		*r->ret_value = value_mask(r->size);
-	return ret;
-}
-
-static inline __attribute__((always_inline)) int write_inside(struct request *r,
-							      struct via_bus *bus, uint64_t addr,
-							      unsigned int size, uint64_t value,
-							      bool outermost)
-{
-	struct via_bus_view *view = via_bus_view_get(bus);
-	const struct via_bus_entry *entry = via_bus_lookup(bus, view, addr);
-	int ret;
-
-	r->bus = bus;
-	r->view = view;
-	r->addr = addr;
-	r->size = size;
-	r->value = value;
-	r->declined = NULL;
-	if (__builtin_expect(!is_direct(entry, addr, size), 0))
-		return write_slow(r);
-	r->declined = entry;
-	value &= value_mask(size);
-	if (outermost) {
-		r->frame.up = NULL;
-		r->frame.claim = entry->claim;
-		via_bus_active = &r->frame;
-		ret = do_write(entry, addr + entry->delta, size, value);
-		via_bus_active = NULL;
-	} else {
-		ret = via_bus_call_write(entry, addr + entry->delta, size, value);
-	}
-	return __builtin_expect(ret > 0, 0) ? write_slow(r) : ret;
-}
-
-/* A thread inside a section already, or one without a slot. */
-static __attribute__((noinline)) int read_nested(struct via_bus *bus, uint64_t addr,
-						 unsigned int size, uint64_t *ret_value)
-{
-	struct request r;
-	int ret;
-
-	via_epoch_enter();
-	ret = read_inside(&r, bus, addr, size, ret_value, false);
-	via_epoch_exit();
-	return ret;
-}
-
-static __attribute__((noinline)) int write_nested(struct via_bus *bus, uint64_t addr,
-						  unsigned int size, uint64_t value)
-{
-	struct request r;
-	int ret;
-
-	via_epoch_enter();
-	ret = write_inside(&r, bus, addr, size, value, false);
-	via_epoch_exit();
-	return ret;
-}
 
 static inline bool is_outermost(const struct via_epoch_slot *slot)
 {
 	return slot && !atomic_load_explicit(&slot->word, memory_order_relaxed);
 }
 
+/* The bus itself, or the one below if the upper one has at most one claim, which is elsewhere. */
+static inline __attribute__((always_inline)) const struct via_bus_entry *
+guess(struct via_bus *bus, uint64_t addr, unsigned int size)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry = via_bus_map_guess(&view->map, addr);
+	const struct via_bus_chunk *chunk = view->map.first;
+
+	if (__builtin_expect(entry != NULL, 1) || !bus->below)
+		return entry;
+	if (view->events || view->map.n_chunks > 1 ||
+	    (chunk && (chunk->n > 1 || (addr <= chunk->entry[0].last &&
+					(addr >= chunk->base || chunk->base - addr < size)))))
+		return NULL;
+	return via_bus_map_guess(&via_bus_view_get(bus->below)->map, addr);
+}
+
 int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_entry *entry;
 	struct request r;
 	int ret;
 
 	if (__builtin_expect(!is_outermost(slot), 0))
-		return read_nested(bus, addr, size, ret_value);
+		return read_general(bus, addr, size, ret_value);
 	via_epoch_begin(slot);
-	ret = read_inside(&r, bus, addr, size, ret_value, true);
-	via_epoch_end(slot);
+	entry = guess(bus, addr, size);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0)) {
+		atomic_store_explicit(&slot->word, 0, memory_order_release);
+		return read_general(bus, addr, size, ret_value);
+	}
+	r.bus = bus;
+	r.addr = addr;
+	r.size = size;
+	r.ret_value = ret_value;
+	r.frame.up = NULL;
+	r.frame.claim = entry->claim;
+	via_bus_active = &r.frame;
+	ret = do_read(entry, addr + entry->delta, size, &r.value);
+	via_bus_active = NULL;
+	if (__builtin_expect(ret != 0, 0))
+		ret = read_refused(&r, ret);
+	else
+		*r.ret_value = r.value & value_mask(r.size);
+	via_epoch_end(via_epoch_self);
 	return ret;
 }
 
 int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_entry *entry;
 	struct request r;
 	int ret;
 
 	if (__builtin_expect(!is_outermost(slot), 0))
-		return write_nested(bus, addr, size, value);
+		return write_general(bus, addr, size, value);
 	via_epoch_begin(slot);
-	ret = write_inside(&r, bus, addr, size, value, true);
-	via_epoch_end(slot);
+	entry = guess(bus, addr, size);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0)) {
+		atomic_store_explicit(&slot->word, 0, memory_order_release);
+		return write_general(bus, addr, size, value);
+	}
+	r.bus = bus;
+	r.addr = addr;
+	r.size = size;
+	r.value = value;
+	r.frame.up = NULL;
+	r.frame.claim = entry->claim;
+	via_bus_active = &r.frame;
+	ret = do_write(entry, addr + entry->delta, size, value & value_mask(size));
+	via_bus_active = NULL;
+	if (__builtin_expect(ret != 0, 0))
+		ret = write_refused(&r, ret);
+	via_epoch_end(via_epoch_self);
 	return ret;
-}
-
-/* The largest naturally aligned access that starts a rest of @len bytes. */
-static unsigned int chunk_len(uint64_t addr, size_t len)
-{
-	unsigned int chunk = 8;
-
-	while (chunk > len || (addr & (chunk - 1)))
-		chunk /= 2;
-	return chunk;
-}
-
-/* One of @in and @out is NULL. Each access is its own section, so a long buffer holds up nobody. */
-static int transfer(struct via_bus *bus, uint64_t addr, uint8_t *in, const uint8_t *out,
-		    size_t len, size_t *ret_done)
-{
-	bool missed = false;
-	size_t pos = 0, done = 0;
-	int ret = 0;
-
-	if (len && len - 1 > UINT64_MAX - addr) {
-		len = (size_t)(UINT64_MAX - addr) + 1;
-		missed = true;
-	}
-	while (pos < len) {
-		struct via_bus_access access;
-
-		access_init(&access, addr + pos, chunk_len(addr + pos, len - pos), !in);
-		if (out)
-			memcpy(access.bytes, out + pos, access.len);
-		via_epoch_enter();
-		ret = via_bus_access(bus, &access);
-		via_epoch_exit();
-		if (in)
-			memcpy(in + pos, access.bytes, access.len);
-		if (done == pos)
-			done += access.done;
-		if (ret && ret != -ENXIO)
-			break;
-		missed |= access.missed;
-		ret = 0;
-		pos += access.len;
-	}
-	if (ret_done)
-		*ret_done = done;
-	return ret ? ret : missed ? -ENXIO : 0;
-}
-
-int via_bus_read(struct via_bus *bus, uint64_t addr, void *buf, size_t len, size_t *ret_done)
-{
-	memset(buf, 0xff, len);
-	return transfer(bus, addr, buf, NULL, len, ret_done);
-}
-
-int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf, size_t len, size_t *ret_done)
-{
-	return transfer(bus, addr, NULL, buf, len, ret_done);
 }

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-static long fail_at = -1;  /* this allocation and all later ones fail; -1: none */
-static bool fail_one;	   /* only that one */
+static long fail_at = -1; /* this allocation and all later ones fail; -1: none */
+static bool fail_one;	  /* only that one */
 static long n_allocations;
 
 static bool may_allocate(void)
@@ -35,7 +35,15 @@ static void *test_aligned_alloc(size_t align, size_t size)
 #define malloc test_malloc
 #define calloc test_calloc
 #define aligned_alloc test_aligned_alloc
+#include "bus/bus.c"
 #include "bus/claims.c"
+#include "bus/commit.c"
+#include "bus/entry.c"
+#include "bus/events.c"
+#include "bus/layers.c"
+#include "bus/map.c"
+#include "bus/remove.c"
+#include "bus/render.c"
 #include "bus/view.c"
 #undef malloc
 #undef calloc
@@ -71,16 +79,16 @@ static void count_done(void *opaque)
  */
 static void case_30_remove_without_memory(void **state)
 {
-	static const int all[8] = { 0, 1, 0, 0, 2, 2, 0, 0 };
-	static const int no_1[8] = { 0, 0, 0, 0, 2, 2, 0, 0 };
-	static const int half[8] = { 0, 0, 0, 0, 0, 2, 0, 0 };
-	static const int no_0[8] = { -1, -1, -1, -1, -1, 2, -1, -1 };
-	static const int last[8] = { -1, -1, -1, -1, -1, 3, -1, -1 };
+	static const int all[8] = {0, 1, 0, 0, 2, 2, 0, 0};
+	static const int no_1[8] = {0, 0, 0, 0, 2, 2, 0, 0};
+	static const int half[8] = {0, 0, 0, 0, 0, 2, 0, 0};
+	static const int no_0[8] = {-1, -1, -1, -1, -1, 2, -1, -1};
+	static const int last[8] = {-1, -1, -1, -1, -1, 3, -1, -1};
 	long at;
 
-	for (at = 0; at < 6; at++) {
+	for (at = 0; at < 48; at++) {
 		struct via_bus *bus = new_bus();
-		struct dev d[4] = { 0 };
+		struct dev d[4] = {0};
 		struct via_claim *c[4];
 		struct via_claim_desc desc;
 		uint64_t v;
@@ -99,10 +107,11 @@ static void case_30_remove_without_memory(void **state)
 		via_bus_remove_async(c[2], count_done, NULL);
 		assert_int_equal(n_done, at + 1);
 		check_all(bus, d, half);
-		/* An access over the seam of what was fused goes to the zone and to the survivor. */
+		/* An access over the seam of what was fused goes to the zone and to the survivor.
+		 */
 		dev_reset(&d[0]);
 		dev_reset(&d[2]);
-		assert_int_equal(via_bus_read(bus, 0x14f, (uint8_t[2]){ 0 }, 2, NULL), 0);
+		assert_int_equal(via_bus_read(bus, 0x14f, (uint8_t[2]){0}, 2, NULL), 0);
 		assert_int_equal(d[0].n_reads, 1);
 		assert_int_equal(d[2].n_reads, 1);
 		assert_int_equal(via_bus_remove(c[0]), 0);
@@ -121,7 +130,7 @@ static void case_30_remove_without_memory(void **state)
 static void failed_change_leaves_no_trace(void **state)
 {
 	char before[512], after[512];
-	struct dev d[4] = { 0 };
+	struct dev d[4] = {0};
 	long at;
 
 	for (at = 0;; at++) {
@@ -129,10 +138,10 @@ static void failed_change_leaves_no_trace(void **state)
 		struct via_claim *a = add(bus, &d[0], 0x100, 0x1ff, 0);
 		struct via_claim *b = add(bus, &d[1], 0x180, 0x18f, 1);
 		struct via_bus_change ch[] = {
-			{ .kind = VIA_BUS_MOVE, .claim = a, .start = 0x500 },
-			{ .kind = VIA_BUS_ADD, .desc = claim_of(&d[2], 0x100, 0x1ff, 0) },
-			{ .kind = VIA_BUS_REMOVE, .claim = b },
-			{ .kind = VIA_BUS_ADD, .desc = claim_of(&d[3], 0x600, 0x6ff, 0) },
+			{.kind = VIA_BUS_MOVE, .claim = a, .start = 0x500},
+			{.kind = VIA_BUS_ADD, .desc = claim_of(&d[2], 0x100, 0x1ff, 0)},
+			{.kind = VIA_BUS_REMOVE, .claim = b},
+			{.kind = VIA_BUS_ADD, .desc = claim_of(&d[3], 0x600, 0x6ff, 0)},
 		};
 		int ret;
 

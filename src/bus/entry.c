@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* What an entry of a map is made of: which callbacks, and which accesses need no thought. */
+#include "bus/view.h"
+
+static int read_ones(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
+{
+	*ret_value = UINT64_MAX;
+	return VIA_BUS_OK;
+}
+
+static int write_drop(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	return VIA_BUS_OK;
+}
+
+static int read_dead(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
+{
+	return VIA_BUS_DEAD;
+}
+
+static int write_dead(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	return VIA_BUS_DEAD;
+}
+
+static const struct via_bus_ops nobody = {.read = read_ones, .write = write_drop};
+
+/*
+ * Widths of which every aligned access that begins in the piece also ends in it
+ * and reaches the callback as it is.
+ */
+static uint16_t direct_widths(const struct via_claim_desc *desc, uint64_t end)
+{
+	uint16_t direct = 0;
+	unsigned int size;
+
+	for (size = 1; size <= 8; size *= 2) {
+		if (size < desc->valid_min || size > desc->valid_max || size < desc->impl_min ||
+		    size > desc->impl_max)
+			continue;
+		/* Bytes have no order; wider values of a big-endian device are swapped. */
+		if (size > 1 && (desc->flags & VIA_BUS_BIG_ENDIAN))
+			continue;
+		if (end & (size - 1))
+			continue;
+		direct |= (uint16_t)(1u << size);
+	}
+	return direct;
+}
+
+void via_bus_entry_init(struct via_bus_entry *entry, const struct via_bus_draft *draft,
+			struct via_claim *claim, uint64_t start, uint64_t last, uint64_t delta)
+{
+	const struct via_claim_desc *desc = &claim->desc;
+	uint16_t direct = direct_widths(desc, last + 1 + delta);
+	bool events = via_bus_events_touch(draft->events, draft->n_events, start, last);
+	via_bus_write_fn *write = desc->ops && desc->ops->write ? desc->ops->write : nobody.write;
+	via_bus_read_fn *read = desc->ops && desc->ops->read ? desc->ops->read : nobody.read;
+	void *opaque = desc->opaque;
+
+	if (draft->bus->counting || desc->coalescer) {
+		read = draft->bus->counting ? via_bus_counted_read : via_bus_coalesced_read;
+		write = draft->bus->counting ? via_bus_counted_write : via_bus_coalesced_write;
+		opaque = claim;
+	}
+	*entry = (struct via_bus_entry){
+		.start = start,
+		.last = last,
+		.delta = delta,
+		.opaque = opaque,
+		.claim = claim,
+		.direct_read = direct,
+		.direct_write = events ? 0 : direct,
+		.flags = (uint16_t)(desc->flags | (events ? VIA_BUS_HAS_EVENTS : 0)),
+	};
+	atomic_init(&entry->read, read);
+	atomic_init(&entry->write, write);
+}
+
+void via_bus_entry_kill(struct via_bus_entry *entry)
+{
+	atomic_store_explicit(&entry->read, read_dead, memory_order_release);
+	atomic_store_explicit(&entry->write, write_dead, memory_order_release);
+}
+
+bool via_bus_entry_is_dead(const struct via_bus_entry *entry)
+{
+	return atomic_load_explicit(&entry->write, memory_order_acquire) == write_dead;
+}
