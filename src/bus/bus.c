@@ -96,3 +96,29 @@ void via_bus_notify(struct via_bus *bus)
 		listener->changed(listener);
 	(void)pthread_mutex_unlock(&bus->listen_lock);
 }
+
+void via_bus_each_event(struct via_bus *bus,
+			void (*fn)(void *opaque, const struct via_bus_event *event), void *opaque)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&bus->lock);
+	for (i = 0; i < bus->n_events; i++)
+		fn(opaque, bus->events[i]->event);
+	(void)pthread_mutex_unlock(&bus->lock);
+}
+
+void via_bus_each_piece(struct via_bus *bus,
+			void (*fn)(void *opaque, const struct via_bus_entry *piece), void *opaque)
+{
+	struct via_bus_cursor at;
+	const struct via_bus_entry *entry;
+
+	via_epoch_enter();
+	for (at = via_bus_map_seek(&via_bus_view_get(bus)->map, 0);
+	     (entry = via_bus_cursor_entry(&at)); via_bus_cursor_next(&at)) {
+		if (!via_bus_entry_is_dead(entry))
+			fn(opaque, entry);
+	}
+	via_epoch_exit();
+}

@@ -23,8 +23,9 @@ static __attribute__((format(printf, 2, 3))) void say(struct text *text, const c
 	text->used += n > 0 ? (size_t)n : 0;
 }
 
-static void dump_piece(struct text *text, const struct via_bus_entry *entry)
+static void dump_piece(void *opaque, const struct via_bus_entry *entry)
 {
+	struct text *text = opaque;
 	const struct via_claim_desc *desc = &entry->claim->desc;
 
 	say(text, "%016" PRIx64 "-%016" PRIx64 " %s +0x%" PRIx64 " priority %d%s\n", entry->start,
@@ -32,12 +33,11 @@ static void dump_piece(struct text *text, const struct via_bus_entry *entry)
 	    desc->flags & VIA_BUS_COALESCE ? " coalesced" : "");
 }
 
-static void dump_event(struct text *text, const struct via_claim *claim)
+static void dump_event(void *opaque, const struct via_bus_event *e)
 {
-	const struct via_bus_event *e = claim->event;
+	struct text *text = opaque;
 
-	say(text, "%016" PRIx64 " ioeventfd %s length ", e->addr,
-	    claim->desc.name ? claim->desc.name : "?");
+	say(text, "%016" PRIx64 " ioeventfd length ", e->addr);
 	if (e->len)
 		say(text, "%u", e->len);
 	else
@@ -50,24 +50,10 @@ static void dump_event(struct text *text, const struct via_claim *claim)
 size_t via_bus_dump(struct via_bus *bus, char *buf, size_t len)
 {
 	struct text text = {buf, len, 0};
-	const struct via_bus_view *view;
-	struct via_bus_cursor at;
-	struct via_bus_entry *entry;
-	size_t i;
 
 	if (len)
 		buf[0] = '\0';
-	via_epoch_enter();
-	view = via_bus_view_get(bus);
-	for (at = via_bus_map_seek(&view->map, 0); (entry = via_bus_cursor_entry(&at));
-	     via_bus_cursor_next(&at)) {
-		if (!via_bus_entry_is_dead(entry))
-			dump_piece(&text, entry);
-	}
-	via_epoch_exit();
-	(void)pthread_mutex_lock(&bus->lock);
-	for (i = 0; i < bus->n_events; i++)
-		dump_event(&text, bus->events[i]);
-	(void)pthread_mutex_unlock(&bus->lock);
+	via_bus_each_piece(bus, dump_piece, &text);
+	via_bus_each_event(bus, dump_event, &text);
 	return text.used;
 }

@@ -101,6 +101,14 @@ void via_bus_listen(struct via_bus *bus, struct via_bus_listener *listener);
 void via_bus_unlisten(struct via_bus *bus, struct via_bus_listener *listener);
 /* A change has been published. */
 void via_bus_notify(struct via_bus *bus);
+/*
+ * For a listener: the ioeventfds in order, and the visible pieces. fn runs under bus->lock, or in a
+ * section, and leaves the bus alone. A claim->desc of a piece tells whether it is coalesced.
+ */
+void via_bus_each_event(struct via_bus *bus,
+			void (*fn)(void *opaque, const struct via_bus_event *event), void *opaque);
+void via_bus_each_piece(struct via_bus *bus,
+			void (*fn)(void *opaque, const struct via_bus_entry *piece), void *opaque);
 
 /*
  * What the callbacks of an entry answer whose claim was removed without memory
