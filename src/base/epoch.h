@@ -35,10 +35,14 @@
 #define VIA_EPOCH_NEST ((uint64_t)0xffff)
 #define VIA_EPOCH_STEP ((uint64_t)0x10000)
 
+struct via_bus_frame;
+
 struct via_epoch_slot {
 	_Alignas(64) _Atomic uint64_t word; /* stored by the owner (and a forked child) only */
 	_Atomic bool owned;		    /* taken by compare-and-swap */
 	struct via_epoch_slot *next;	    /* constant once the slot is on the list */
+	/* The bus's: the innermost device callback of the thread; the owner only. */
+	const struct via_bus_frame *active;
 };
 
 struct via_epoch_domain {

@@ -136,9 +136,9 @@ static void drain(struct via_coalescer *c, const struct via_claim *skip)
 	 * A callback does not wait for another one: that may be waiting for the
 	 * callback's own device. Whoever is at it makes what is queued.
 	 */
-	if (!via_bus_active)
+	if (!via_bus_active())
 		(void)pthread_mutex_lock(&c->lock);
-	if (!via_bus_active || pthread_mutex_trylock(&c->lock) == 0) {
+	if (!via_bus_active() || pthread_mutex_trylock(&c->lock) == 0) {
 		make_all(c, skip);
 		(void)pthread_mutex_unlock(&c->lock);
 	}
@@ -165,11 +165,11 @@ void via_coalescer_set_source(struct via_coalescer *coalescer, struct via_coales
 /* What is queued comes before the access that is being made, whose device is not active yet. */
 static void drain_before(struct via_claim *claim)
 {
-	const struct via_bus_frame *active = via_bus_active;
+	const struct via_bus_frame *active = via_bus_active();
 
-	via_bus_active = active->up;
+	via_bus_set_active(active->up);
 	drain(claim->desc.coalescer, NULL);
-	via_bus_active = active;
+	via_bus_set_active(active);
 }
 
 int via_bus_coalesced_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)

@@ -6,7 +6,8 @@
 
 #include "base/util.h"
 
-_Thread_local const struct via_bus_frame *via_bus_active __attribute__((tls_model("initial-exec")));
+_Thread_local const struct via_bus_frame *via_bus_active_slotless
+	__attribute__((tls_model("initial-exec")));
 
 /*
  * Refused: a device that is already active on this thread would find itself in
@@ -50,28 +51,28 @@ static inline int do_write(const struct via_bus_entry *entry, uint64_t offset, u
 int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
 		      uint64_t *ret_value)
 {
-	struct via_bus_frame frame = {via_bus_active, entry->claim};
+	struct via_bus_frame frame = {via_bus_active(), entry->claim};
 	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
-	via_bus_active = &frame;
+	via_bus_set_active(&frame);
 	ret = do_read(entry, offset, size, ret_value);
-	via_bus_active = frame.up;
+	via_bus_set_active(frame.up);
 	return ret;
 }
 
 int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,
 		       uint64_t value)
 {
-	struct via_bus_frame frame = {via_bus_active, entry->claim};
+	struct via_bus_frame frame = {via_bus_active(), entry->claim};
 	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
-	via_bus_active = &frame;
+	via_bus_set_active(&frame);
 	ret = do_write(entry, offset, size, value);
-	via_bus_active = frame.up;
+	via_bus_set_active(frame.up);
 	return ret;
 }
 
@@ -79,34 +80,34 @@ int via_bus_call_lanes(const struct via_bus_entry *entry, uint64_t offset, unsig
 		       uint64_t value, unsigned int lanes)
 {
 	const struct via_claim_desc *desc = &entry->claim->desc;
-	struct via_bus_frame frame = {via_bus_active, entry->claim};
+	struct via_bus_frame frame = {via_bus_active(), entry->claim};
 	int ret = check_nested(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
-	via_bus_active = &frame;
+	via_bus_set_active(&frame);
 	ret = desc->ops->write_lanes(desc->opaque, offset, size, value, lanes);
-	via_bus_active = frame.up;
+	via_bus_set_active(frame.up);
 	return ret;
 }
 
 bool via_bus_may_call(const struct via_claim *claim)
 {
-	return !check_nested(via_bus_active, claim);
+	return !check_nested(via_bus_active(), claim);
 }
 
 void via_bus_call_queued(const struct via_claim *claim, uint64_t offset, unsigned int size,
 			 uint64_t value)
 {
 	const struct via_claim_desc *desc = &claim->desc;
-	struct via_bus_frame frame = {via_bus_active, claim};
+	struct via_bus_frame frame = {via_bus_active(), claim};
 
 	if (!desc->ops || !desc->ops->write)
 		return;
-	via_bus_active = &frame;
+	via_bus_set_active(&frame);
 	/* Whoever wrote it has gone on: there is nobody to tell. */
 	(void)desc->ops->write(desc->opaque, offset, size, value);
-	via_bus_active = frame.up;
+	via_bus_set_active(frame.up);
 }
 
 /* By the size of an access; a load costs less than the shifts. */
@@ -269,24 +270,22 @@ int via_bus_write_entered(struct via_bus *bus, uint64_t addr, unsigned int size,
 	return ret ? write_refused(&r, ret) : 0;
 }
 
-static __attribute__((noinline)) int read_general(struct via_bus *bus, uint64_t addr,
-						  unsigned int size, uint64_t *ret_value)
+static __attribute__((noinline)) int read_general(const struct request *r)
 {
 	int ret;
 
 	via_epoch_enter();
-	ret = via_bus_read_entered(bus, addr, size, ret_value);
+	ret = via_bus_read_entered(r->bus, r->addr, r->size, r->ret_value);
 	via_epoch_exit();
 	return ret;
 }
 
-static __attribute__((noinline)) int write_general(struct via_bus *bus, uint64_t addr,
-						   unsigned int size, uint64_t value)
+static __attribute__((noinline)) int write_general(const struct request *r)
 {
 	int ret;
 
 	via_epoch_enter();
-	ret = via_bus_write_entered(bus, addr, size, value);
+	ret = via_bus_write_entered(r->bus, r->addr, r->size, r->value);
 	via_epoch_exit();
 	return ret;
 }
@@ -320,6 +319,23 @@ guess(struct via_bus *bus, uint64_t addr, unsigned int size)
 	return via_bus_map_guess(&via_bus_view_get(bus->below)->map, addr);
 }
 
+/* What a section's end may have to do, kept out of the plain case. */
+static __attribute__((noinline)) int left(int ret)
+{
+	via_epoch_left();
+	return ret;
+}
+
+static inline int leave(int ret)
+{
+	struct via_epoch_slot *slot = via_epoch_self;
+
+	slot->active = NULL;
+	atomic_store_explicit(&slot->word, 0, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	return __builtin_expect(via_epoch_attention() != 0, 0) ? left(ret) : ret;
+}
+
 int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
@@ -327,29 +343,26 @@ int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, ui
 	struct request r;
 	int ret;
 
-	if (__builtin_expect(!is_outermost(slot), 0))
-		return read_general(bus, addr, size, ret_value);
-	via_epoch_begin(slot);
-	entry = guess(bus, addr, size);
-	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0)) {
-		atomic_store_explicit(&slot->word, 0, memory_order_release);
-		return read_general(bus, addr, size, ret_value);
-	}
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;
 	r.ret_value = ret_value;
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return read_general(&r);
+	via_epoch_begin(slot);
+	entry = guess(bus, addr, size);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0)) {
+		atomic_store_explicit(&slot->word, 0, memory_order_release);
+		return read_general(&r);
+	}
 	r.frame.up = NULL;
 	r.frame.claim = entry->claim;
-	via_bus_active = &r.frame;
+	slot->active = &r.frame;
 	ret = do_read(entry, addr + entry->delta, size, &r.value);
-	via_bus_active = NULL;
 	if (__builtin_expect(ret != 0, 0))
-		ret = read_refused(&r, ret);
-	else
-		*r.ret_value = r.value & value_mask(r.size);
-	via_epoch_end(via_epoch_self);
-	return ret;
+		return leave(read_refused(&r, ret));
+	*r.ret_value = r.value & value_mask(r.size);
+	return leave(0);
 }
 
 int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t value)
@@ -359,25 +372,23 @@ int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, u
 	struct request r;
 	int ret;
 
-	if (__builtin_expect(!is_outermost(slot), 0))
-		return write_general(bus, addr, size, value);
-	via_epoch_begin(slot);
-	entry = guess(bus, addr, size);
-	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0)) {
-		atomic_store_explicit(&slot->word, 0, memory_order_release);
-		return write_general(bus, addr, size, value);
-	}
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;
 	r.value = value;
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return write_general(&r);
+	via_epoch_begin(slot);
+	entry = guess(bus, addr, size);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0)) {
+		atomic_store_explicit(&slot->word, 0, memory_order_release);
+		return write_general(&r);
+	}
 	r.frame.up = NULL;
 	r.frame.claim = entry->claim;
-	via_bus_active = &r.frame;
+	slot->active = &r.frame;
 	ret = do_write(entry, addr + entry->delta, size, value & value_mask(size));
-	via_bus_active = NULL;
 	if (__builtin_expect(ret != 0, 0))
-		ret = write_refused(&r, ret);
-	via_epoch_end(via_epoch_self);
-	return ret;
+		return leave(write_refused(&r, ret));
+	return leave(0);
 }

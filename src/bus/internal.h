@@ -125,9 +125,23 @@ struct via_bus_frame {
 	const struct via_bus_frame *up;
 	const struct via_claim *claim;
 };
-/* The innermost one of this thread; NULL outside every section. */
-extern _Thread_local const struct via_bus_frame *via_bus_active
+/* Of a thread that has no slot. */
+extern _Thread_local const struct via_bus_frame *via_bus_active_slotless
 	__attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+/* The innermost one of this thread; NULL outside every section. Inside, a slot stays what it is. */
+static inline const struct via_bus_frame *via_bus_active(void)
+{
+	return via_epoch_self ? via_epoch_self->active : via_bus_active_slotless;
+}
+
+static inline void via_bus_set_active(const struct via_bus_frame *frame)
+{
+	if (via_epoch_self)
+		via_epoch_self->active = frame;
+	else
+		via_bus_active_slotless = frame;
+}
 
 /* One callback, guarded against re-entrancy: VIA_BUS_OK, VIA_BUS_DECLINE or negative errno. */
 int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsigned int size,

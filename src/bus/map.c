@@ -118,17 +118,18 @@ static void fill_hints(struct via_bus_chunk *chunk)
 	}
 }
 
-static struct via_bus_chunk *chunk_new(const struct via_bus_entry *entries, size_t n)
+static struct via_bus_chunk *chunk_new(const struct via_bus_entry *const *entries, size_t n)
 {
-	size_t size = sizeof(struct via_bus_chunk) + n * sizeof(*entries);
+	size_t size = sizeof(struct via_bus_chunk) + n * sizeof(struct via_bus_entry), i;
 	struct via_bus_chunk *chunk = aligned_alloc(64, size);
 
 	if (!chunk)
 		return NULL;
-	chunk->base = entries[0].start;
+	chunk->base = entries[0]->start;
 	chunk->next = NULL;
 	chunk->n = (uint8_t)n;
-	memcpy(chunk->entry, entries, n * sizeof(*entries));
+	for (i = 0; i < n; i++)
+		memcpy(&chunk->entry[i], entries[i], sizeof(chunk->entry[i]));
 	fill_hints(chunk);
 	return chunk;
 }
@@ -139,34 +140,27 @@ struct build {
 	const struct via_bus_edit *edits;
 	size_t n_edits, edit; /* edits before this one are in the run, or further down */
 	struct via_bus_map map;
-	struct via_bus_chunk *fresh;
-	struct via_bus_entry *run; /* entries that await their chunks */
+	struct via_bus_chunk *fresh, *garbage;
+	const struct via_bus_entry **run; /* entries that await their chunks */
 	size_t n_run, run_room;
 };
 
 static int push(struct build *b, const struct via_bus_entry *entries, size_t n)
 {
+	size_t i;
+
 	if (b->n_run + n > b->run_room) {
-		size_t room = b->n_run + n + 2 * (size_t)VIA_BUS_CHUNK_ENTRIES + b->run_room / 2;
-		struct via_bus_entry *run = aligned_alloc(64, room * sizeof(*run));
+		size_t room = 2 * b->run_room + n + 4 * (size_t)VIA_BUS_CHUNK_ENTRIES;
+		const struct via_bus_entry **run = realloc(b->run, room * sizeof(*run));
 
 		if (!run)
 			return -ENOMEM;
-		if (b->n_run)
-			memcpy(run, b->run, b->n_run * sizeof(*run));
-		free(b->run);
 		b->run = run;
 		b->run_room = room;
 	}
-	if (n)
-		memcpy(&b->run[b->n_run], entries, n * sizeof(*entries));
-	b->n_run += n;
+	for (i = 0; i < n; i++)
+		b->run[b->n_run++] = &entries[i];
 	return 0;
-}
-
-static void append(struct build *b, struct via_bus_chunk *chunk)
-{
-	b->map.top[b->map.n_chunks++] = (struct via_bus_top){chunk->base, chunk};
 }
 
 /* Chunks of about equal size for the run. */
@@ -182,7 +176,7 @@ static int flush(struct build *b)
 			return -ENOMEM;
 		chunk->next = b->fresh;
 		b->fresh = chunk;
-		append(b, chunk);
+		b->map.top[b->map.n_chunks++] = (struct via_bus_top){chunk->base, chunk};
 		done += n;
 	}
 	b->n_run = 0;
@@ -212,7 +206,7 @@ static uint64_t cover_last(const struct via_bus_map *map, uint32_t i)
 
 static int rebuild_chunk(struct build *b, uint32_t i)
 {
-	const struct via_bus_chunk *chunk = via_bus_map_chunk(b->old, i);
+	struct via_bus_chunk *chunk = via_bus_map_chunk(b->old, i);
 	uint32_t k;
 	int ret = 0;
 
@@ -221,31 +215,48 @@ static int rebuild_chunk(struct build *b, uint32_t i)
 		if (!ret && !is_edited(b, chunk->entry[k].start))
 			ret = push(b, &chunk->entry[k], 1);
 	}
-	return ret ? ret : push_edits(b, cover_last(b->old, i));
+	if (!ret)
+		ret = push_edits(b, cover_last(b->old, i));
+	chunk->next = b->garbage;
+	b->garbage = chunk;
+	return ret;
 }
 
-static bool is_touched(const struct build *b, uint32_t i)
+/* Chunks before this one are as they were, from @i on. */
+static uint32_t next_touched(const struct build *b, uint32_t i)
 {
-	if (b->edit < b->n_edits && b->edits[b->edit].first <= cover_last(b->old, i))
-		return true;
-	return is_edited(b, via_bus_map_chunk(b->old, i)->base);
+	uint32_t next = b->old->n_chunks;
+
+	if (b->n_run && b->n_run < CHUNK_FEW)
+		return i;
+	if (i < next && is_edited(b, i ? b->old->top[i].start : 0))
+		return i;
+	if (b->edit < b->n_edits)
+		next = top_bisect(b->old, b->edits[b->edit].first);
+	return next > i ? next : i;
 }
 
-/* @replaced: which chunks are only the old map's. */
-static int rebuild(struct build *b, bool *replaced)
+static int rebuild(struct build *b)
 {
-	uint32_t i;
+	uint32_t i = 0;
 	int ret = 0;
 
-	for (i = 0; !ret && i < b->old->n_chunks; i++) {
-		replaced[i] = is_touched(b, i) || (b->n_run && b->n_run < CHUNK_FEW);
-		if (replaced[i]) {
-			ret = rebuild_chunk(b, i);
+	while (!ret && i < b->old->n_chunks) {
+		uint32_t next = next_touched(b, i);
+
+		if (next == i) {
+			ret = rebuild_chunk(b, i++);
 			continue;
 		}
 		ret = flush(b);
-		if (!ret)
-			append(b, via_bus_map_chunk(b->old, i));
+		if (!ret && b->old->n_chunks == 1)
+			b->map.top[b->map.n_chunks] =
+				(struct via_bus_top){b->old->first->base, b->old->first};
+		else if (!ret)
+			memcpy(&b->map.top[b->map.n_chunks], &b->old->top[i],
+			       (next - i) * sizeof(b->map.top[0]));
+		b->map.n_chunks += ret ? 0 : next - i;
+		i = next;
 	}
 	if (!ret)
 		ret = push_edits(b, UINT64_MAX);
@@ -271,27 +282,34 @@ static void fill_windows(struct via_bus_map *map)
 	}
 }
 
-/* What was built, in its final shape. */
-static int finish(struct build *b, struct via_bus_map *ret_map)
+/* @n_top: what there is room for. */
+static void finish(struct build *b, size_t n_top)
 {
 	struct via_bus_map *map = &b->map;
 
-	*ret_map = (struct via_bus_map){.n_chunks = map->n_chunks};
-	if (!map->n_chunks)
-		return 0;
-	ret_map->first = map->top[0].chunk;
-	ret_map->base = map->top[0].start;
-	if (map->n_chunks == 1)
-		return 0;
-	ret_map->top = malloc(((size_t)map->n_chunks + 1) * sizeof(*map->top) +
-			      (size_t)WINDOWS_PER_CHUNK * map->n_chunks * sizeof(*map->window));
-	if (!ret_map->top)
-		return -ENOMEM;
-	memcpy(ret_map->top, map->top, map->n_chunks * sizeof(*map->top));
-	ret_map->top[map->n_chunks] = (struct via_bus_top){.start = UINT64_MAX};
-	ret_map->window = (uint32_t *)(void *)(ret_map->top + map->n_chunks + 1);
-	fill_windows(ret_map);
-	return 0;
+	if (map->n_chunks) {
+		map->first = map->top[0].chunk;
+		map->base = map->top[0].start;
+	}
+	if (map->n_chunks > 1) {
+		map->top[map->n_chunks] = (struct via_bus_top){.start = UINT64_MAX};
+		map->window = (uint32_t *)(void *)(map->top + n_top);
+		fill_windows(map);
+	} else {
+		free(map->top);
+		map->top = NULL;
+	}
+}
+
+static void hand_over(struct via_bus_chunk *list, struct via_bus_chunk **to)
+{
+	struct via_bus_chunk *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		list->next = *to;
+		*to = list;
+	}
 }
 
 int via_bus_map_edit(const struct via_bus_map *old, const struct via_bus_edit *edits,
@@ -300,42 +318,28 @@ int via_bus_map_edit(const struct via_bus_map *old, const struct via_bus_edit *e
 {
 	struct build b = {.old = old, .edits = edits, .n_edits = n_edits};
 	size_t n_new = 0, n_top, i;
-	bool *replaced;
 	int ret = -ENOMEM;
 
 	for (i = 0; i < n_edits; i++)
 		n_new += edits[i].n;
-	/* Each run has one chunk more than its entries fill, at most. */
-	n_top = old->n_chunks + n_new / VIA_BUS_CHUNK_ENTRIES + n_edits + 2;
-	b.map.top = malloc(n_top * sizeof(*b.map.top));
-	replaced = malloc(((size_t)old->n_chunks + 1) * sizeof(*replaced));
-	if (b.map.top && replaced)
-		ret = rebuild(&b, replaced);
-	if (!ret)
-		ret = finish(&b, ret_map);
+	/* Each run has one chunk more than its entries fill, at most; and the end mark. */
+	n_top = old->n_chunks + n_new / VIA_BUS_CHUNK_ENTRIES +
+		via_min_u64(n_edits, old->n_chunks) + 3;
+	b.map.top =
+		malloc(n_top * (sizeof(*b.map.top) + WINDOWS_PER_CHUNK * sizeof(*b.map.window)));
+	if (b.map.top)
+		ret = rebuild(&b);
+	free(b.run);
 	if (ret) {
 		via_bus_chunks_free(b.fresh);
-	} else {
-		for (i = 0; i < old->n_chunks; i++) {
-			struct via_bus_chunk *chunk = via_bus_map_chunk(old, (uint32_t)i);
-
-			if (!replaced[i])
-				continue;
-			chunk->next = *ret_garbage;
-			*ret_garbage = chunk;
-		}
-		while (b.fresh) {
-			struct via_bus_chunk *chunk = b.fresh;
-
-			b.fresh = chunk->next;
-			chunk->next = *ret_fresh;
-			*ret_fresh = chunk;
-		}
+		free(b.map.top);
+		return ret;
 	}
-	free(b.map.top);
-	free(b.run);
-	free(replaced);
-	return ret;
+	finish(&b, n_top);
+	*ret_map = b.map;
+	hand_over(b.fresh, ret_fresh);
+	hand_over(b.garbage, ret_garbage);
+	return 0;
 }
 
 void via_bus_map_free(struct via_bus_map *map)
