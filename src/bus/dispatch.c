@@ -359,8 +359,11 @@ int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, ui
 	r.frame.claim = entry->claim;
 	slot->active = &r.frame;
 	ret = do_read(entry, addr + entry->delta, size, &r.value);
-	if (__builtin_expect(ret != 0, 0))
+	if (__builtin_expect(ret != 0, 0)) {
+		/* It has returned: who is asked next may be the same device. */
+		via_bus_set_active(NULL);
 		return leave(read_refused(&r, ret));
+	}
 	*r.ret_value = r.value & value_mask(r.size);
 	return leave(0);
 }
@@ -388,7 +391,10 @@ int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, u
 	r.frame.claim = entry->claim;
 	slot->active = &r.frame;
 	ret = do_write(entry, addr + entry->delta, size, value & value_mask(size));
-	if (__builtin_expect(ret != 0, 0))
+	if (__builtin_expect(ret != 0, 0)) {
+		/* It has returned: who is asked next may be the same device. */
+		via_bus_set_active(NULL);
 		return leave(write_refused(&r, ret));
+	}
 	return leave(0);
 }
