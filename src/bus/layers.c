@@ -40,6 +40,19 @@ static int compare_items(const void *a, const void *b)
 	return (x->new_start > y->new_start) - (x->new_start < y->new_start);
 }
 
+/* Whoever makes many claims at once has them in order, often. */
+static void sort_items(const struct via_bus_item **items, size_t n)
+{
+	size_t i;
+
+	for (i = 1; i < n; i++) {
+		if (compare_items(&items[i - 1], &items[i]) > 0) {
+			qsort(items, n, sizeof(*items), compare_items);
+			return;
+		}
+	}
+}
+
 /* An edit of one layer on its way. */
 struct layer_edit {
 	struct via_bus_draft *draft;
@@ -80,9 +93,17 @@ static int plan(struct layer_edit *e, const struct via_bus_map *old)
 			continue;
 		if (n_entries && item->new_start <= e->entries[n_entries - 1].last)
 			return -EEXIST;
-		e->spans[n_spans++] = (struct via_bus_span){item->new_start, item->new_last};
+		if (old->n_chunks)
+			e->spans[n_spans++] =
+				(struct via_bus_span){item->new_start, item->new_last};
 		via_bus_entry_init(&e->entries[n_entries++], e->draft, claim, item->new_start,
 				   item->new_last, claim->desc.offset - item->new_start);
+	}
+	if (!old->n_chunks) {
+		e->edits[0] = (struct via_bus_edit){
+			.last = UINT64_MAX, .entries = e->entries, .n = n_entries};
+		e->n_edits = 1;
+		return 0;
 	}
 	qsort(e->spans, n_spans, sizeof(*e->spans), via_bus_span_compare);
 	n_spans = via_bus_spans_join(e->spans, n_spans);
@@ -172,7 +193,7 @@ int via_bus_layers_edit(struct via_bus_draft *draft, const struct via_bus_item *
 			if (!items[i].claim->desc.ioeventfd)
 				sorted[n_sorted++] = &items[i];
 		}
-		qsort(sorted, n_sorted, sizeof(*sorted), compare_items);
+		sort_items(sorted, n_sorted);
 		ret = merge(&e, sorted, n_sorted);
 	}
 	free(e.entries);

@@ -57,6 +57,15 @@ static int find_spans(struct render *r, const struct via_bus_item *items, size_t
 	r->spans = malloc((2 * n + 1) * sizeof(*r->spans));
 	if (!r->spans)
 		return -ENOMEM;
+	/* What will be seen takes up to two pieces of each claim; not touched, it costs nothing. */
+	r->pieces_room = 2 * n + 16;
+	r->pieces = aligned_alloc(64, r->pieces_room * sizeof(*r->pieces));
+	if (!r->pieces)
+		return -ENOMEM;
+	if (!r->old->n_chunks) {
+		r->spans[r->n_spans++] = (struct via_bus_span){0, UINT64_MAX};
+		return 0;
+	}
 	for (i = 0; i < n; i++) {
 		/* An ioeventfd matters to the piece in which it begins. */
 		bool point = items[i].claim->desc.ioeventfd;
