@@ -270,22 +270,24 @@ int via_bus_write_entered(struct via_bus *bus, uint64_t addr, unsigned int size,
 	return ret ? write_refused(&r, ret) : 0;
 }
 
-static __attribute__((noinline)) int read_general(const struct request *r)
+static __attribute__((noinline)) int read_general(struct via_bus *bus, uint64_t addr,
+						  unsigned int size, uint64_t *ret_value)
 {
 	int ret;
 
 	via_epoch_enter();
-	ret = via_bus_read_entered(r->bus, r->addr, r->size, r->ret_value);
+	ret = via_bus_read_entered(bus, addr, size, ret_value);
 	via_epoch_exit();
 	return ret;
 }
 
-static __attribute__((noinline)) int write_general(const struct request *r)
+static __attribute__((noinline)) int write_general(struct via_bus *bus, uint64_t addr,
+						   unsigned int size, uint64_t value)
 {
 	int ret;
 
 	via_epoch_enter();
-	ret = via_bus_write_entered(r->bus, r->addr, r->size, r->value);
+	ret = via_bus_write_entered(bus, addr, size, value);
 	via_epoch_exit();
 	return ret;
 }
@@ -293,30 +295,14 @@ static __attribute__((noinline)) int write_general(const struct request *r)
 /* --- The plain case ---
  * A thread outside of every section, and one aligned callback of a piece that
  * the windows name: no callback is active, so there is nothing to check and
- * nothing to restore. No call stands before that of the device, so nothing
- * has to be saved for after one; the slot is looked up anew.
+ * nothing to restore. No call stands before that of the device, but for those
+ * that take over, so nothing has to be saved for after one; the slot is looked up
+ * anew.
  */
 
 static inline bool is_outermost(const struct via_epoch_slot *slot)
 {
 	return slot && !atomic_load_explicit(&slot->word, memory_order_relaxed);
-}
-
-/* The bus itself, or the one below if the upper one has at most one claim, which is elsewhere. */
-static inline __attribute__((always_inline)) const struct via_bus_entry *
-guess(struct via_bus *bus, uint64_t addr, unsigned int size)
-{
-	const struct via_bus_view *view = via_bus_view_get(bus);
-	const struct via_bus_entry *entry = via_bus_map_guess(&view->map, addr);
-	const struct via_bus_chunk *chunk = view->map.first;
-
-	if (__builtin_expect(entry != NULL, 1) || !bus->below)
-		return entry;
-	if (view->events || view->map.n_chunks > 1 ||
-	    (chunk && (chunk->n > 1 || (addr <= chunk->entry[0].last &&
-					(addr >= chunk->base || chunk->base - addr < size)))))
-		return NULL;
-	return via_bus_map_guess(&via_bus_view_get(bus->below)->map, addr);
 }
 
 /* What a section's end may have to do, kept out of the plain case. */
@@ -336,36 +322,106 @@ static inline int leave(int ret)
 	return __builtin_expect(via_epoch_attention() != 0, 0) ? left(ret) : ret;
 }
 
+#define PLAIN __attribute__((always_inline))
+
+/* In the section that the caller has begun, which ends here. */
+
+static inline PLAIN int read_plain(struct request *r, struct via_epoch_slot *slot,
+				   const struct via_bus_entry *entry, uint64_t addr,
+				   unsigned int size)
+{
+	uint64_t offset = addr + entry->delta;
+	int ret;
+
+	r->frame.up = NULL;
+	r->frame.claim = entry->claim;
+	slot->active = &r->frame;
+	ret = do_read(entry, offset, size, &r->value);
+	if (__builtin_expect(ret != 0, 0)) {
+		/* It has returned: who is asked next may be the same device. */
+		via_bus_set_active(NULL);
+		return leave(read_refused(r, ret));
+	}
+	*r->ret_value = r->value & value_mask(r->size);
+	return leave(0);
+}
+
+static inline PLAIN int write_plain(struct request *r, struct via_epoch_slot *slot,
+				    const struct via_bus_entry *entry, uint64_t addr,
+				    unsigned int size, uint64_t value)
+{
+	uint64_t offset = addr + entry->delta;
+	int ret;
+
+	r->frame.up = NULL;
+	r->frame.claim = entry->claim;
+	slot->active = &r->frame;
+	ret = do_write(entry, offset, size, value & value_mask(size));
+	if (__builtin_expect(ret != 0, 0)) {
+		via_bus_set_active(NULL);
+		return leave(write_refused(r, ret));
+	}
+	return leave(0);
+}
+
+/* The bus below if the upper one has at most one claim, which is elsewhere. */
+static inline const struct via_bus_entry *guess_below(struct via_bus *bus, uint64_t addr,
+						      unsigned int size)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_chunk *chunk = view->map.first;
+
+	if (!bus->below || view->events || view->map.n_chunks > 1 ||
+	    (chunk && (chunk->n > 1 || (addr <= chunk->entry[0].last &&
+					(addr >= chunk->base || chunk->base - addr < size)))))
+		return NULL;
+	return via_bus_map_guess(&via_bus_view_get(bus->below)->map, addr);
+}
+
+/* In the section that the caller has begun. */
+static __attribute__((noinline)) int read_below(struct via_bus *bus, uint64_t addr,
+						unsigned int size, uint64_t *ret_value)
+{
+	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_entry *entry = guess_below(bus, addr, size);
+	struct request r = {.bus = bus, .addr = addr, .size = size, .ret_value = ret_value};
+
+	if (entry && is_direct(entry, entry->direct_read, addr, size))
+		return read_plain(&r, slot, entry, addr, size);
+	atomic_store_explicit(&slot->word, 0, memory_order_release);
+	return read_general(bus, addr, size, ret_value);
+}
+
+static __attribute__((noinline)) int write_below(struct via_bus *bus, uint64_t addr,
+						 unsigned int size, uint64_t value)
+{
+	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_entry *entry = guess_below(bus, addr, size);
+	struct request r = {.bus = bus, .addr = addr, .size = size, .value = value};
+
+	if (entry && is_direct(entry, entry->direct_write, addr, size))
+		return write_plain(&r, slot, entry, addr, size, value);
+	atomic_store_explicit(&slot->word, 0, memory_order_release);
+	return write_general(bus, addr, size, value);
+}
+
 int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
 	const struct via_bus_entry *entry;
 	struct request r;
-	int ret;
 
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return read_general(bus, addr, size, ret_value);
+	via_epoch_begin(slot);
+	entry = via_bus_map_guess(&via_bus_view_get(bus)->map, addr);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0))
+		return read_below(bus, addr, size, ret_value);
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;
 	r.ret_value = ret_value;
-	if (__builtin_expect(!is_outermost(slot), 0))
-		return read_general(&r);
-	via_epoch_begin(slot);
-	entry = guess(bus, addr, size);
-	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0)) {
-		atomic_store_explicit(&slot->word, 0, memory_order_release);
-		return read_general(&r);
-	}
-	r.frame.up = NULL;
-	r.frame.claim = entry->claim;
-	slot->active = &r.frame;
-	ret = do_read(entry, addr + entry->delta, size, &r.value);
-	if (__builtin_expect(ret != 0, 0)) {
-		/* It has returned: who is asked next may be the same device. */
-		via_bus_set_active(NULL);
-		return leave(read_refused(&r, ret));
-	}
-	*r.ret_value = r.value & value_mask(r.size);
-	return leave(0);
+	return read_plain(&r, slot, entry, addr, size);
 }
 
 int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t value)
@@ -373,28 +429,16 @@ int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, u
 	struct via_epoch_slot *slot = via_epoch_self;
 	const struct via_bus_entry *entry;
 	struct request r;
-	int ret;
 
+	if (__builtin_expect(!is_outermost(slot), 0))
+		return write_general(bus, addr, size, value);
+	via_epoch_begin(slot);
+	entry = via_bus_map_guess(&via_bus_view_get(bus)->map, addr);
+	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0))
+		return write_below(bus, addr, size, value);
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;
 	r.value = value;
-	if (__builtin_expect(!is_outermost(slot), 0))
-		return write_general(&r);
-	via_epoch_begin(slot);
-	entry = guess(bus, addr, size);
-	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0)) {
-		atomic_store_explicit(&slot->word, 0, memory_order_release);
-		return write_general(&r);
-	}
-	r.frame.up = NULL;
-	r.frame.claim = entry->claim;
-	slot->active = &r.frame;
-	ret = do_write(entry, addr + entry->delta, size, value & value_mask(size));
-	if (__builtin_expect(ret != 0, 0)) {
-		/* It has returned: who is asked next may be the same device. */
-		via_bus_set_active(NULL);
-		return leave(write_refused(&r, ret));
-	}
-	return leave(0);
+	return write_plain(&r, slot, entry, addr, size, value);
 }

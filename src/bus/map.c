@@ -278,7 +278,7 @@ static void fill_windows(struct via_bus_map *map)
 
 		while (i + 1 < map->n_chunks && map->top[i + 1].start - map->base <= middle)
 			i++;
-		map->window[w] = i;
+		map->window[w] = map->top[i].chunk;
 	}
 }
 
@@ -292,8 +292,7 @@ static void finish(struct build *b, size_t n_top)
 		map->base = map->top[0].start;
 	}
 	if (map->n_chunks > 1) {
-		map->top[map->n_chunks] = (struct via_bus_top){.start = UINT64_MAX};
-		map->window = (uint32_t *)(void *)(map->top + n_top);
+		map->window = (struct via_bus_chunk **)(void *)(map->top + n_top);
 		fill_windows(map);
 	} else {
 		free(map->top);
@@ -322,9 +321,9 @@ int via_bus_map_edit(const struct via_bus_map *old, const struct via_bus_edit *e
 
 	for (i = 0; i < n_edits; i++)
 		n_new += edits[i].n;
-	/* Each run has one chunk more than its entries fill, at most; and the end mark. */
+	/* Each run has one chunk more than its entries fill, at most. */
 	n_top = old->n_chunks + n_new / VIA_BUS_CHUNK_ENTRIES +
-		via_min_u64(n_edits, old->n_chunks) + 3;
+		via_min_u64(n_edits, old->n_chunks) + 2;
 	b.map.top =
 		malloc(n_top * (sizeof(*b.map.top) + WINDOWS_PER_CHUNK * sizeof(*b.map.window)));
 	if (b.map.top)

@@ -69,8 +69,9 @@ struct via_bus_map {
 	uint32_t n_chunks;
 	uint32_t n_windows;
 	uint64_t base;
-	struct via_bus_top *top; /* if n_chunks is more than 1: n_chunks, and an end mark */
-	uint32_t *window;	 /* chunk in the middle of each window, the same */
+	struct via_bus_chunk *
+		*window;	 /* the one in the middle of each; if n_chunks is more than 1 */
+	struct via_bus_top *top; /* the same */
 	unsigned int shift;
 };
 
@@ -132,16 +133,11 @@ via_bus_map_guess(const struct via_bus_map *map, uint64_t addr)
 	uint64_t window;
 
 	if (map->n_chunks != 1) {
-		const struct via_bus_top *top;
-
-		/* No chunk, no window. */
+		/* No chunk, no window. Whether it is the right chunk, the entry will tell. */
 		window = (addr - map->base) >> map->shift;
 		if (__builtin_expect(window >= map->n_windows, 0))
 			return NULL;
-		top = &map->top[map->window[window]];
-		if (__builtin_expect(addr < top->start || addr >= top[1].start, 0))
-			return NULL;
-		chunk = top->chunk;
+		chunk = map->window[window];
 	}
 	window = (addr - chunk->base) >> chunk->shift;
 	if (__builtin_expect(window >= VIA_BUS_CHUNK_HINTS, 0))
