@@ -81,58 +81,59 @@ int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf, size_t le
 
 /* --- Strings --- */
 
-/* @element goes through @value; one of @in and @out is NULL. */
-static int string_element(struct via_bus *bus, uint64_t addr, unsigned int size, uint8_t *in,
-			  const uint8_t *out)
+static bool string_ok(unsigned int size, size_t *ret_done)
 {
-	uint8_t bytes[8] = {0};
-	uint64_t value = 0;
-	int ret;
-
-	if (out) {
-		memcpy(bytes, out, size);
-		return via_bus_write_value(bus, addr, size, via_get_le64(bytes));
-	}
-	ret = via_bus_read_value(bus, addr, size, &value);
-	via_put_le64(bytes, value);
-	memcpy(in, bytes, size);
-	return ret;
+	if (ret_done)
+		*ret_done = 0;
+	return via_is_pow2(size) && size <= 8;
 }
 
-static int string(struct via_bus *bus, uint64_t addr, unsigned int size, uint8_t *in,
-		  const uint8_t *out, size_t count, size_t *ret_done)
+/* @i accesses were answered, then one was not. */
+static int string_end(size_t i, int ret, size_t *ret_done)
 {
-	size_t i = 0;
-	int ret = 0;
-
-	if (!via_is_pow2(size) || size > 8)
-		return -EINVAL;
-	for (i = 0; i < count && !ret; i++)
-		ret = string_element(bus, addr, size, in ? in + i * size : NULL,
-				     out ? out + i * size : NULL);
-	/* i counts the one that was not answered. */
-	i -= ret != 0;
 	if (ret_done)
 		*ret_done = i;
-	if (in && i < count)
-		memset(in + i * size, i || bus->zeros ? 0 : 0xff, (count - i) * size);
 	return ret == -ENXIO && i ? 0 : ret;
 }
 
 int via_bus_read_string(struct via_bus *bus, uint64_t addr, unsigned int size, void *buf,
 			size_t count, size_t *ret_done)
 {
-	if (ret_done)
-		*ret_done = 0;
-	return string(bus, addr, size, buf, NULL, count, ret_done);
+	uint8_t *p = buf, bytes[8];
+	uint64_t value = 0;
+	int ret = 0;
+	size_t i;
+
+	if (!string_ok(size, ret_done))
+		return -EINVAL;
+	for (i = 0; i < count; i++) {
+		ret = via_bus_read_value(bus, addr, size, &value);
+		if (ret)
+			break;
+		via_put_le64(bytes, value);
+		memcpy(p + i * size, bytes, size);
+	}
+	if (i < count)
+		memset(p + i * size, i || bus->zeros ? 0 : 0xff, (count - i) * size);
+	return string_end(i, ret, ret_done);
 }
 
 int via_bus_write_string(struct via_bus *bus, uint64_t addr, unsigned int size, const void *buf,
 			 size_t count, size_t *ret_done)
 {
-	if (ret_done)
-		*ret_done = 0;
-	return string(bus, addr, size, NULL, buf, count, ret_done);
+	const uint8_t *p = buf;
+	int ret = 0;
+	size_t i;
+
+	if (!string_ok(size, ret_done))
+		return -EINVAL;
+	for (i = 0; i < count && !ret; i++) {
+		uint8_t bytes[8] = {0};
+
+		memcpy(bytes, p + i * size, size);
+		ret = via_bus_write_value(bus, addr, size, via_get_le64(bytes));
+	}
+	return string_end(i - (ret != 0), ret, ret_done);
 }
 
 /* --- Batches --- */
