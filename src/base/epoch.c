@@ -15,7 +15,7 @@
 /* Writers outside a section wait for readers once this much is pending. */
 #define BACKLOG_MAX 64u
 
-struct via_epoch_domain via_epoch_domain = { .now = VIA_EPOCH_STEP };
+struct via_epoch_domain via_epoch_domain = {.now = VIA_EPOCH_STEP};
 _Thread_local struct via_epoch_slot *via_epoch_self __attribute__((tls_model("initial-exec")));
 
 /* Every slot ever made; pushed by compare-and-swap, never taken off. */
@@ -35,6 +35,9 @@ static bool slot_key_valid; /* written under `once` */
 /* Protects the list of deferred objects; never held while foreign code runs. */
 static pthread_mutex_t deferred_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct via_epoch_head *deferred;
+/* Deferred lazily: they wait for the next grace period to begin. */
+static struct via_epoch_head *lazy;
+static _Atomic unsigned int n_lazy; /* written under deferred_lock */
 /* Set by a poller that found the lock taken: the holder polls for it. */
 static _Atomic bool poll_again;
 
@@ -55,6 +58,7 @@ static void slot_release(void *arg)
 	struct via_epoch_slot *slot = arg;
 
 	via_epoch_self = NULL;
+	slot->active = NULL;
 	atomic_store_explicit(&slot->word, 0, memory_order_release);
 	atomic_store_explicit(&slot->owned, false, memory_order_release);
 }
@@ -77,6 +81,7 @@ static void fork_child(void)
 	for (slot = atomic_load(&slots); slot; slot = slot->next) {
 		if (slot == via_epoch_self)
 			continue;
+		slot->active = NULL;
 		atomic_store(&slot->word, 0);
 		atomic_store(&slot->owned, false);
 	}
@@ -106,7 +111,7 @@ static struct via_epoch_slot *slot_take(void)
 	slot = aligned_alloc(_Alignof(struct via_epoch_slot), sizeof(*slot));
 	if (!slot)
 		return NULL;
-	*slot = (struct via_epoch_slot){ .owned = true };
+	*slot = (struct via_epoch_slot){.owned = true};
 	slot->next = atomic_load_explicit(&slots, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak(&slots, &slot->next, slot))
 		;
@@ -227,7 +232,7 @@ bool via_epoch_inside_slow(void)
 
 static void pause_ns(long ns)
 {
-	struct timespec ts = { .tv_nsec = ns };
+	struct timespec ts = {.tv_nsec = ns};
 
 	(void)nanosleep(&ts, NULL);
 }
@@ -286,15 +291,53 @@ static void backoff(unsigned int *round)
 	}
 }
 
+/* Those that wait have been unpublished before the grace period that @epoch begins. */
+static void stamp_lazy(struct via_epoch_head *list, unsigned int n, uint64_t epoch)
+{
+	struct via_epoch_head *head = list;
+
+	if (!list)
+		return;
+	/* Before they can be taken off the list, and their share with them. */
+	(void)atomic_fetch_add(&via_epoch_domain.attention, n * VIA_EPOCH_PENDING);
+	(void)pthread_mutex_lock(&deferred_lock);
+	for (;; head = head->next) {
+		head->epoch = epoch;
+		if (!head->next)
+			break;
+	}
+	head->next = deferred;
+	deferred = list;
+	(void)pthread_mutex_unlock(&deferred_lock);
+}
+
+static struct via_epoch_head *take_lazy(unsigned int *ret_n)
+{
+	struct via_epoch_head *list;
+
+	*ret_n = 0;
+	if (!atomic_load_explicit(&n_lazy, memory_order_relaxed))
+		return NULL;
+	(void)pthread_mutex_lock(&deferred_lock);
+	list = lazy;
+	lazy = NULL;
+	*ret_n = atomic_exchange(&n_lazy, 0);
+	(void)pthread_mutex_unlock(&deferred_lock);
+	return list;
+}
+
 int via_epoch_synchronize(void)
 {
 	const struct via_epoch_slot *slot;
-	unsigned int round = 0;
+	struct via_epoch_head *waiting;
+	unsigned int round = 0, n;
 	uint64_t epoch;
 
 	if (via_epoch_inside())
 		return -EDEADLK;
+	waiting = take_lazy(&n);
 	epoch = begin_grace();
+	stamp_lazy(waiting, n, epoch);
 	for (slot = atomic_load_explicit(&slots, memory_order_acquire); slot; slot = slot->next) {
 		while (slot_blocks(slot, epoch))
 			backoff(&round);
@@ -308,10 +351,15 @@ int via_epoch_synchronize(void)
 
 void via_epoch_defer(struct via_epoch_head *head, void (*free_fn)(struct via_epoch_head *head))
 {
+	struct via_epoch_head *waiting;
+	unsigned int n;
+
 	head->free_fn = free_fn;
+	waiting = take_lazy(&n);
 	/* Before the barrier: a reader that is not seen outside sees this and polls. */
 	(void)atomic_fetch_add(&via_epoch_domain.attention, VIA_EPOCH_PENDING);
 	head->epoch = begin_grace();
+	stamp_lazy(waiting, n, head->epoch);
 	(void)pthread_mutex_lock(&deferred_lock);
 	head->next = deferred;
 	deferred = head;
@@ -323,4 +371,28 @@ void via_epoch_defer(struct via_epoch_head *head, void (*free_fn)(struct via_epo
 		(void)via_epoch_synchronize();
 	else
 		poll_deferred();
+}
+
+void via_epoch_defer_lazily(struct via_epoch_head *head,
+			    void (*free_fn)(struct via_epoch_head *head))
+{
+	unsigned int n;
+
+	head->free_fn = free_fn;
+	(void)pthread_mutex_lock(&deferred_lock);
+	head->next = lazy;
+	lazy = head;
+	n = atomic_fetch_add(&n_lazy, 1) + 1;
+	(void)pthread_mutex_unlock(&deferred_lock);
+	if (n <= BACKLOG_MAX)
+		return;
+	(void)pthread_mutex_lock(&deferred_lock);
+	head = lazy;
+	if (head) {
+		lazy = head->next;
+		(void)atomic_fetch_sub(&n_lazy, 1);
+	}
+	(void)pthread_mutex_unlock(&deferred_lock);
+	if (head)
+		via_epoch_defer(head, head->free_fn);
 }

@@ -148,8 +148,8 @@ static inline bool via_epoch_inside(void)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
 
-	return slot ? atomic_load_explicit(&slot->word, memory_order_relaxed) != 0 :
-		      via_epoch_inside_slow();
+	return slot ? atomic_load_explicit(&slot->word, memory_order_relaxed) != 0
+		    : via_epoch_inside_slow();
 }
 
 /*
@@ -170,5 +170,13 @@ struct via_epoch_head {
 	void (*free_fn)(struct via_epoch_head *head);
 };
 void via_epoch_defer(struct via_epoch_head *head, void (*free_fn)(struct via_epoch_head *head));
+
+/*
+ * The same for memory that nobody is in a hurry for: free_fn runs after some later
+ * grace period that others begin, or when as many wait as via_epoch_defer() would
+ * have pending. So it interrupts no reader by itself.
+ */
+void via_epoch_defer_lazily(struct via_epoch_head *head,
+			    void (*free_fn)(struct via_epoch_head *head));
 
 #endif

@@ -162,6 +162,44 @@ static void backlog_is_bounded(void **state)
 	assert_int_equal(via_epoch_n_pending(), 0);
 }
 
+static void lazily(void **state)
+{
+	static struct thing things[300];
+	struct holder h = {0};
+	pthread_t thread;
+	_Atomic int n = 0;
+	int i;
+
+	for (i = 0; i < 300; i++)
+		things[i].n_freed = &n;
+	/* Nothing is asked of anybody, and nothing is pending for those who leave. */
+	for (i = 0; i < 64; i++)
+		via_epoch_defer_lazily(&things[i].head, thing_free);
+	assert_int_equal(n, 0);
+	assert_int_equal(via_epoch_n_pending(), 0);
+	assert_int_equal(via_epoch_synchronize(), 0);
+	assert_int_equal(n, 64);
+	/* Nor for as long as somebody who may see it is inside. */
+	assert_int_equal(pthread_create(&thread, NULL, hold, &h), 0);
+	wait_phase(&h, 1);
+	for (; i < 96; i++)
+		via_epoch_defer_lazily(&things[i].head, thing_free);
+	via_epoch_defer(&things[i++].head, thing_free);
+	assert_int_equal(n, 64);
+	assert_int_equal(via_epoch_n_pending(), 33);
+	atomic_store(&h.phase, 2);
+	pthread_join(thread, NULL);
+	assert_int_equal(via_epoch_synchronize(), 0);
+	assert_int_equal(n, 97);
+	/* Those that wait are not more than a bound. */
+	for (; i < 300; i++) {
+		via_epoch_defer_lazily(&things[i].head, thing_free);
+		assert_true(i - n <= 65);
+	}
+	assert_int_equal(via_epoch_synchronize(), 0);
+	assert_int_equal(n, 300);
+}
+
 static void *enter_once(void *arg)
 {
 	via_epoch_enter();
@@ -350,6 +388,7 @@ int main(void)
 		cmocka_unit_test(last_reader_out_frees),
 		cmocka_unit_test(synchronise_waits_for_open_sections),
 		cmocka_unit_test(backlog_is_bounded),
+		cmocka_unit_test(lazily),
 		cmocka_unit_test(slots_of_dead_threads_are_reused),
 		cmocka_unit_test(fork_clears_the_others),
 		cmocka_unit_test(case_33_litmus),

@@ -378,7 +378,7 @@ static void retire(struct via_bus_view *old, bool wait)
 	if (wait && via_epoch_synchronize() == 0)
 		via_bus_view_free(old);
 	else
-		via_epoch_defer(&old->head, via_bus_view_retired);
+		via_epoch_defer_lazily(&old->head, via_bus_view_retired);
 }
 
 int via_bus_commit(struct via_bus *bus, struct via_bus_change *changes, size_t n)
