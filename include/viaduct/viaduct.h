@@ -7,6 +7,7 @@
 #include <viaduct/bus.h>
 #include <viaduct/device.h>
 #include <viaduct/iommu.h>
+#include <viaduct/kvm.h>
 #include <viaduct/memory.h>
 #include <viaduct/models.h>
 #include <viaduct/pci.h>

@@ -14,6 +14,8 @@ LEVEL = {room: i for i, tier in enumerate(TIERS) for room in tier}
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?P<q>[<"])(?P<path>[^">]+)[>"]', re.M)
 # Headers that are every room's: the kernel ABI is facts without code.
 COMMON = {"abi"}
+# Headers whose room has another name.
+HEADER_ROOM = {"kvm": "bus"}
 
 
 def room_of(path):
@@ -21,7 +23,7 @@ def room_of(path):
     if parts[0] == "src" and len(parts) > 2:
         return parts[1]
     if parts[:2] == ("include", "viaduct"):
-        return "abi" if parts[2] == "abi" else path.stem
+        return "abi" if parts[2] == "abi" else HEADER_ROOM.get(path.stem, path.stem)
     return None
 
 
@@ -41,6 +43,7 @@ def check(path, text, errors):
                 continue
         elif name.startswith("viaduct/"):
             target = name.split("/")[1].removesuffix(".h")
+            target = HEADER_ROOM.get(target, target)
             if target in COMMON:
                 continue
             if target not in LEVEL:
