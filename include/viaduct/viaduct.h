@@ -11,5 +11,6 @@
 #include <viaduct/memory.h>
 #include <viaduct/models.h>
 #include <viaduct/pci.h>
+#include <viaduct/vmm.h>
 
 #endif

@@ -9,7 +9,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Rooms of one tier may not include each other.
 TIERS = [["base"], ["memory"], ["iommu"], ["bus"], ["pci"], ["device"], ["igd"], ["models"],
-         ["vfio", "wire"], ["host"], ["preload", "cli"]]
+         ["vfio", "wire", "vmm"], ["host"], ["preload", "cli"]]
 LEVEL = {room: i for i, tier in enumerate(TIERS) for room in tier}
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?P<q>[<"])(?P<path>[^">]+)[>"]', re.M)
 # Headers that are every room's: the kernel ABI is facts without code.
