@@ -366,6 +366,21 @@ int via_device_emulate_msix(struct via_device *dev, bool on)
 	return ret;
 }
 
+int via_device_set_sink(struct via_device *dev, const struct via_irqs_sink *sink, void *cookie)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&dev->open_lock);
+	if (dev->opens) {
+		ret = -EBUSY;
+	} else {
+		dev->msix_emulated = sink;
+		via_config_set_sink(dev->config, sink, cookie);
+	}
+	pthread_mutex_unlock(&dev->open_lock);
+	return ret;
+}
+
 void via_device_on_close(struct via_device *dev,
 			 void (*fn)(void *cookie, struct via_device *dev, bool done), void *cookie)
 {

@@ -47,6 +47,13 @@ int via_device_new_on(const struct via_device_desc *desc, const struct via_devic
  */
 int via_device_emulate_msix(struct via_device *dev, bool on);
 
+/*
+ * For a transport whose program is a guest: beside via_device_emulate_msix() what the guest
+ * writes to MSI counts, and interrupts are messages and a line of the sink's (pci/irqs.h), not
+ * eventfds. 0, or -EBUSY while it is open. NULL: no guest.
+ */
+int via_device_set_sink(struct via_device *dev, const struct via_irqs_sink *sink, void *cookie);
+
 /* Does the function have a reset of its own, or one by a bridge above it? */
 bool via_device_can_reset(const struct via_device *dev, bool below_bridge);
 
@@ -93,6 +100,15 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 			   unsigned int size, uint64_t *ret_value);
 int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
 			    unsigned int size, uint64_t value);
+
+/*
+ * One access by a bus that has the BAR, or the ROM, in it: 1, 2, 4 or 8 bytes at any alignment
+ * inside. -EIO: it does not decode memory. Whether it decodes ports is the caller's to know.
+ */
+int via_device_bar_read(struct via_device *dev, unsigned int region, uint64_t offset,
+			unsigned int size, uint64_t *ret_value);
+int via_device_bar_write(struct via_device *dev, unsigned int region, uint64_t offset,
+			 unsigned int size, uint64_t value);
 
 /* Is INTx, MSI or MSI-X armed? Lock-free, any thread. */
 bool via_device_irq_armed(const struct via_device *dev, unsigned int index);

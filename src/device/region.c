@@ -354,6 +354,53 @@ int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_
 	return bar_write_value(&dev->bars[region], &dev->mapped, offset, size, value);
 }
 
+static bool bar_valid(const struct via_device *dev, unsigned int region, uint64_t offset,
+		      unsigned int size)
+{
+	return region < VIA_PCI_BARS && (size == 1 || size == 2 || size == 4 || size == 8) &&
+	       offset < dev->bars[region].size && size <= dev->bars[region].size - offset;
+}
+
+static int rom_value(struct via_device *dev, uint64_t offset, unsigned int size,
+		     uint64_t *ret_value)
+{
+	uint8_t bytes[8];
+
+	memset(bytes, 0xff, sizeof(bytes));
+	if (size > sizeof(bytes))
+		return -EINVAL;
+	if (rom_read(dev, offset, bytes, size) < 0)
+		return -EIO;
+	*ret_value = via_get_le64(bytes);
+	return 0;
+}
+
+int via_device_bar_read(struct via_device *dev, unsigned int region, uint64_t offset,
+			unsigned int size, uint64_t *ret_value)
+{
+	struct via_bar *bar;
+
+	if (region == VIA_REGION_ROM)
+		return rom_value(dev, offset, size, ret_value);
+	if (!bar_valid(dev, region, offset, size))
+		return -EINVAL;
+	bar = &dev->bars[region];
+	via_peers_settle(dev);
+	return bar_read_value(bar, bar->io ? NULL : &dev->memory_on, offset, size, ret_value);
+}
+
+int via_device_bar_write(struct via_device *dev, unsigned int region, uint64_t offset,
+			 unsigned int size, uint64_t value)
+{
+	struct via_bar *bar;
+
+	if (!bar_valid(dev, region, offset, size))
+		return -EINVAL;
+	bar = &dev->bars[region];
+	via_peers_settle(dev);
+	return bar_write_value(bar, bar->io ? NULL : &dev->memory_on, offset, size, value);
+}
+
 /* One naturally aligned access. */
 static int peer_value(struct via_bar *bar, uint64_t offset, unsigned int size, uint8_t *buf,
 		      bool write)

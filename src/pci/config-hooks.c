@@ -56,7 +56,7 @@ static void msi_control_written(struct via_config *config, unsigned int cap)
 	unsigned int mme = (*control & PCI_MSI_CONTROL_MME) >> PCI_MSI_CONTROL_MME_SHIFT;
 	unsigned int qmax = via_irqs_msi_qmax(config->irqs);
 
-	if (!via_irqs_armed(config->irqs, VIA_IRQ_MSI))
+	if (!via_irqs_has_sink(config->irqs) && !via_irqs_armed(config->irqs, VIA_IRQ_MSI))
 		*control &= (uint8_t)~PCI_MSI_CONTROL_ENABLE;
 	if (mme > qmax) {
 		mme = qmax;
@@ -75,11 +75,25 @@ unsigned int via_config_msi_mask_offset(const struct via_config *config, unsigne
 	return control & PCI_MSI_CONTROL_64BIT ? PCI_MSI_MASK_64 : PCI_MSI_MASK_32;
 }
 
+static void msi_message_written(struct via_config *config, unsigned int cap)
+{
+	const uint8_t *msi = config->virt + cap;
+	bool wide = via_get_le16(msi + PCI_MSI_CONTROL) & PCI_MSI_CONTROL_64BIT;
+	uint64_t address = via_get_le32(msi + PCI_MSI_ADDRESS);
+
+	if (wide)
+		address |= (uint64_t)via_get_le32(msi + PCI_MSI_ADDRESS_HIGH) << 32;
+	via_irqs_msi_message(config->irqs, address,
+			     via_get_le16(msi + (wide ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32)));
+}
+
 static void msi_written(struct via_config *config, unsigned int cap, unsigned int offset,
 			unsigned int width)
 {
 	unsigned int mask = via_config_msi_mask_offset(config, cap);
 
+	/* Before anything is sent by it. */
+	msi_message_written(config, cap);
 	/* Not when only the dropped id and next were written (Q18). */
 	if (offset < PCI_MSI_CONTROL + 2 && offset + width > PCI_MSI_CONTROL)
 		msi_control_written(config, cap);

@@ -203,6 +203,17 @@ bool via_config_memory(struct via_config *config)
 	return memory;
 }
 
+bool via_config_io(struct via_config *config)
+{
+	bool io;
+
+	pthread_mutex_lock(&config->lock);
+	io = config->open && config->power < PCI_D3HOT &&
+	     (atomic_load(&config->command) & PCI_COMMAND_IO);
+	pthread_mutex_unlock(&config->lock);
+	return io;
+}
+
 void via_config_suspend(struct via_config *config)
 {
 	pthread_mutex_lock(&config->lock);

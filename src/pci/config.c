@@ -328,6 +328,12 @@ void via_config_close(struct via_config *config)
 	pthread_mutex_unlock(&config->lock);
 }
 
+void via_config_set_sink(struct via_config *config, const struct via_irqs_sink *sink, void *cookie)
+{
+	via_irqs_set_sink(config->irqs, sink, cookie);
+	via_config_emulate_msix(config, sink);
+}
+
 const struct via_config_masks *via_config_masks_of(const struct via_config *config)
 {
 	return &config->masks;

@@ -122,6 +122,11 @@ void via_config_reset_together(struct via_config *const *configs, unsigned int n
  * is sent. While it is not open.
  */
 void via_config_emulate_msix(struct via_config *config, bool on);
+/*
+ * For guests: besides, MSI Enable can be written at any time, and interrupts go to the sink
+ * (via_irqs_set_sink()). While it is not open; NULL: no guest.
+ */
+void via_config_set_sink(struct via_config *config, const struct via_irqs_sink *sink, void *cookie);
 
 /*
  * The host lets an idle function sleep, and wakes it (6.11): D3hot, whatever
@@ -177,6 +182,9 @@ void via_config_device_bytes(struct via_config *config, uint8_t *bytes);
  * or reset that runs, so not with the device's or model's locks held.
  */
 bool via_config_memory(struct via_config *config);
+
+/* Does it answer accesses to I/O ports? Waits as via_config_memory(). */
+bool via_config_io(struct via_config *config);
 
 /* Bus mastering is allowed right now: DMA and messages. Lock-free, any thread. */
 bool via_config_bus_master(const struct via_config *config);

@@ -64,6 +64,12 @@ struct via_irqs {
 	bool msix_emulated, msix_enable; /* the latter counts with the former */
 
 	int err, req; /* eventfds or -1 */
+
+	const struct via_irqs_sink *sink; /* NULL: eventfds. Constant while the function is in use */
+	void *sink_cookie;
+	bool line; /* as the sink was last told */
+	uint64_t msi_address;
+	uint32_t msi_data;
 };
 
 static inline unsigned int via_irqs_max_vectors(const struct via_irqs *irqs)
@@ -83,6 +89,10 @@ static inline bool via_irqs_is_message(unsigned int index)
 
 /* The following are called with lock held. */
 
+/* sink.c: which of MSI-X, MSI and the pin counts now; the line follows. */
+void via_irqs_sink_rearm(struct via_irqs *irqs);
+void via_irqs_sink_line(struct via_irqs *irqs);
+void via_irqs_sink_message(struct via_irqs *irqs, unsigned int vector);
 /* Add one to an eventfd (or -1: nothing). */
 void via_irqs_signal(struct via_irqs *irqs, int fd);
 /* What a message of the function comes to: a signal, a pending bit, nothing. */

@@ -26,6 +26,10 @@ static void drop(struct via_irqs *irqs)
 
 void via_irqs_intx_fire(struct via_irqs *irqs)
 {
+	if (irqs->sink) {
+		via_irqs_sink_line(irqs);
+		return;
+	}
 	if (atomic_load(&irqs->armed) != VIA_IRQ_INTX || irqs->masked || irqs->holding ||
 	    !atomic_load(&irqs->level))
 		return;
@@ -58,7 +62,9 @@ void via_irqs_set_intx_disable(struct via_irqs *irqs, bool disable)
 {
 	pthread_mutex_lock(&irqs->lock);
 	irqs->disabled = disable;
-	if (atomic_load(&irqs->armed) == VIA_IRQ_INTX) {
+	if (irqs->sink)
+		via_irqs_sink_line(irqs);
+	else if (atomic_load(&irqs->armed) == VIA_IRQ_INTX) {
 		if (disable)
 			irqs->masked = true;
 		else
@@ -107,11 +113,20 @@ static bool has_vector(const struct via_irqs *irqs, unsigned int vector)
  */
 static bool is_masked(const struct via_irqs *irqs, unsigned int vector)
 {
-	if (irqs->vectors[vector] < 0)
+	if (irqs->vectors[vector] < 0 && !irqs->sink)
 		return true;
 	if (atomic_load(&irqs->armed) == VIA_IRQ_MSIX)
 		return irqs->function_mask || irqs->table[vector].masked;
 	return irqs->msi_mask >> vector & 1;
+}
+
+/* To where the vector is connected. */
+static void send(struct via_irqs *irqs, unsigned int vector)
+{
+	if (irqs->sink)
+		via_irqs_sink_message(irqs, vector);
+	else
+		via_irqs_signal(irqs, irqs->vectors[vector]);
 }
 
 static bool latches(const struct via_irqs *irqs)
@@ -131,7 +146,7 @@ void via_irqs_deliver(struct via_irqs *irqs, unsigned int vector)
 	} else if (!irqs->bus_master) {
 		drop(irqs);
 	} else {
-		via_irqs_signal(irqs, irqs->vectors[vector]);
+		send(irqs, vector);
 	}
 }
 
@@ -153,7 +168,7 @@ void via_irqs_replay(struct via_irqs *irqs, unsigned int vector)
 	    !irqs->bus_master || irqs->holding)
 		return;
 	set_pending(irqs, vector, false);
-	via_irqs_signal(irqs, irqs->vectors[vector]);
+	send(irqs, vector);
 }
 
 void via_irqs_replay_all(struct via_irqs *irqs)
@@ -177,6 +192,8 @@ bool via_irqs_armed(const struct via_irqs *irqs, unsigned int index)
 
 unsigned int via_irqs_msi_qmax(const struct via_irqs *irqs)
 {
+	if (irqs->sink)
+		return irqs->desc.msi ? (unsigned int)__builtin_ctz(irqs->desc.msi) : 0;
 	return atomic_load(&irqs->msi_qmax);
 }
 
@@ -198,9 +215,11 @@ void via_irqs_set_power(struct via_irqs *irqs, unsigned int state)
 void via_irqs_msi_control(struct via_irqs *irqs, bool enable, unsigned int mme)
 {
 	pthread_mutex_lock(&irqs->lock);
-	if (atomic_load(&irqs->armed) == VIA_IRQ_MSI) {
+	if (irqs->sink || atomic_load(&irqs->armed) == VIA_IRQ_MSI) {
 		irqs->msi_enable = enable;
 		irqs->msi_granted = 1u << mme;
+		if (irqs->sink)
+			via_irqs_sink_rearm(irqs);
 		via_irqs_replay_all(irqs);
 	}
 	pthread_mutex_unlock(&irqs->lock);
@@ -245,6 +264,8 @@ void via_irqs_msix_control(struct via_irqs *irqs, bool enable, bool function_mas
 	pthread_mutex_lock(&irqs->lock);
 	irqs->msix_enable = enable;
 	irqs->function_mask = function_mask;
+	if (irqs->sink)
+		via_irqs_sink_rearm(irqs);
 	via_irqs_replay_all(irqs);
 	pthread_mutex_unlock(&irqs->lock);
 }
@@ -292,6 +313,8 @@ void via_irqs_reset(struct via_irqs *irqs)
 		memset(irqs->pending, 0, via_irqs_bitmap_words(irqs) * sizeof(uint64_t));
 		memset(irqs->held, 0, via_irqs_bitmap_words(irqs) * sizeof(uint64_t));
 	}
+	if (irqs->sink)
+		via_irqs_sink_line(irqs);
 	pthread_mutex_unlock(&irqs->lock);
 }
 

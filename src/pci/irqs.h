@@ -153,6 +153,28 @@ void via_irqs_msix_function_mask(struct via_irqs *irqs, bool masked);
 void via_irqs_emulate_msix(struct via_irqs *irqs, bool on);
 /* The program's Enable and Function Mask then. */
 void via_irqs_msix_control(struct via_irqs *irqs, bool enable, bool function_mask);
+/* The program's Message Address and Data. */
+void via_irqs_msi_message(struct via_irqs *irqs, uint64_t address, uint32_t data);
+
+/* --- A guest's side: sink.c --- */
+
+/*
+ * Instead of eventfds: messages as the guest has programmed them, and the pin as a line.
+ * Called with the engine's lock held, so they must not call back in here.
+ */
+struct via_irqs_sink {
+	void (*message)(void *cookie, unsigned int vector, uint64_t address, uint32_t data);
+	/* Changes only. Low at first. */
+	void (*line)(void *cookie, bool level);
+};
+
+/*
+ * The registers decide alone: MSI-X when it is enabled, else MSI when it is, else the
+ * pin. SET_IRQS knows ERR and REQ only. While nothing is armed; NULL: eventfds, as ever, and
+ * on return the old one is not called any more.
+ */
+void via_irqs_set_sink(struct via_irqs *irqs, const struct via_irqs_sink *sink, void *cookie);
+bool via_irqs_has_sink(const struct via_irqs *irqs);
 /* MSI Mask and Pending registers. */
 void via_irqs_set_msi_mask(struct via_irqs *irqs, uint32_t mask);
 uint32_t via_irqs_msi_pending(struct via_irqs *irqs);

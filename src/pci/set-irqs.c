@@ -400,6 +400,9 @@ int via_irqs_set(struct via_irqs *irqs, const struct via_set_irqs *set)
 
 	if (r)
 		return r;
+	/* A guest's registers decide, and the index counts for nothing. */
+	if (irqs->sink && set->index <= VIA_IRQ_MSIX)
+		return -EINVAL;
 	pthread_mutex_lock(&irqs->arrange);
 	r = dispatch(irqs, set);
 	pthread_mutex_unlock(&irqs->arrange);
@@ -423,6 +426,10 @@ void via_irqs_release(struct via_irqs *irqs, bool all)
 	irqs->function_mask = irqs->msix_enable = false;
 	for (unsigned int i = 0; i < irqs->desc.msix; i++)
 		irqs->table[i] = (struct via_msix_entry){.masked = true};
+	if (irqs->sink) {
+		irqs->msi_enable = false;
+		via_irqs_sink_rearm(irqs);
+	}
 	pthread_mutex_unlock(&irqs->lock);
 	if (all) {
 		replace(irqs, &irqs->err, -1);
