@@ -192,6 +192,35 @@ VIA_PUBLIC int via_kvm_irqfd_assign(struct via_kvm *kvm, uint32_t gsi, int fd, i
  */
 VIA_PUBLIC int via_kvm_irqfd_deassign(struct via_kvm *kvm, uint32_t gsi, int fd);
 
+/*
+ * Offload. KVM can signal eventfds and queue writes by itself, without leaving the guest.
+ */
+
+/** enum via_kvm_kind - what KVM can do by itself */
+enum via_kvm_kind {
+	VIA_KVM_IOEVENTFD, /* signal an eventfd */
+	VIA_KVM_ZONE,	   /* queue writes */
+};
+
+/**
+ * struct via_kvm_item - something of a bus that KVM does by itself, or would
+ * @kind: what
+ * @pio: I/O ports
+ * @addr, @len: where; @len of an ioeventfd is that of the write, 0: any
+ * @match, @data, @fd: of an ioeventfd
+ * @error: 0: KVM does it; else the negative errno why it stays with the bus
+ */
+struct via_kvm_item {
+	enum via_kvm_kind kind;
+	bool pio;
+	uint64_t addr;
+	uint64_t len;
+	bool match;
+	uint64_t data;
+	int fd;
+	int error;
+};
+
 #ifdef __cplusplus
 }
 #endif
