@@ -209,6 +209,7 @@ static void pci_new(struct machine *m)
 
 static void machine_new(struct machine *m)
 {
+	const struct via_bus_desc ports = {.name = "I/O ports", .last = 0xffff};
 	struct via_claim *ignored;
 	struct via_error err = {0};
 
@@ -218,37 +219,12 @@ static void machine_new(struct machine *m)
 	kvm_call(m->fd, KVM_CREATE_IRQCHIP, NULL, "interrupt controllers");
 
 	check(via_bus_new("machine", &m->mmio), "bus", NULL);
-	check(via_bus_new("I/O ports", &m->pio), "bus", NULL);
+	check(via_bus_new_as(&ports, &m->pio), "bus", NULL);
 	check(via_kvm_new(m->fd, m->mmio, m->pio, &err, &m->kvm), "KVM", &err);
 	claim(m->pio, "console", 0xe9, 1, &console_ops, NULL, &ignored);
 	claim(m->mmio, "machine's page", PAGE_ADDRESS, 0x1000, &machine_page_ops, NULL, &ignored);
 	memory_new(m);
 	pci_new(m);
-}
-
-static int below_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
-{
-	return via_bus_read_value(opaque, offset, size, ret_value) ? VIA_BUS_DECLINE : VIA_BUS_OK;
-}
-
-static int below_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
-{
-	return via_bus_write_value(opaque, offset, size, value) ? VIA_BUS_DECLINE : VIA_BUS_OK;
-}
-
-static const struct via_bus_ops below_ops = {.read = below_read, .write = below_write};
-
-/* Where nothing of a vCPU's answers, the machine's bus does. */
-static void bus_above(struct via_bus *below, struct via_bus *bus)
-{
-	struct via_claim_desc desc = {.name = "below",
-				      .last = UINT64_MAX,
-				      .priority = -1,
-				      .ops = &below_ops,
-				      .opaque = below};
-	struct via_claim *ignored;
-
-	check(via_bus_add(bus, &desc, &ignored), "bus", NULL);
 }
 
 /* In 32-bit mode, all segments flat. */
@@ -282,13 +258,13 @@ static void vcpu_reset(struct vcpu *vcpu)
 
 static void vcpu_new(struct machine *m, uint32_t index)
 {
+	const struct via_bus_desc above = {.name = "vCPU", .below = m->mmio};
 	struct vcpu *vcpu = &m->vcpus[index];
 	struct via_error err = {0};
 
 	*vcpu = (struct vcpu){.machine = m, .index = index};
 	vcpu->fd = kvm_call(m->fd, KVM_CREATE_VCPU, (void *)(uintptr_t)index, "vCPU");
-	check(via_bus_new("vCPU", &vcpu->bus), "bus", NULL);
-	bus_above(m->mmio, vcpu->bus);
+	check(via_bus_new_as(&above, &vcpu->bus), "bus", NULL);
 	claim(vcpu->bus, "vCPU's page", PAGE_ADDRESS, 0x1000, &page_ops, vcpu, &vcpu->page);
 	check(via_kvm_vcpu_new(m->kvm, vcpu->fd, (size_t)m->shared_size, vcpu->bus, &err,
 			       &vcpu->kvm),

@@ -73,7 +73,6 @@ static int pio(struct kvm_run *run, size_t run_size, struct via_bus *bus)
 	uint64_t offset = FETCH(run->io.data_offset);
 	uint64_t len = (uint64_t)size * count;
 	uint8_t *data;
-	int ret;
 
 	/* Behind struct kvm_run, so that an answer does not overwrite what was asked. */
 	if ((size != 1 && size != 2 && size != 4) || !count || offset < sizeof(*run) ||
@@ -85,20 +84,10 @@ static int pio(struct kvm_run *run, size_t run_size, struct via_bus *bus)
 			memset(data, 0xff, len);
 		return -ENXIO;
 	}
-	if (!out)
-		memset(data, 0xff, len);
-	ret = pio_one(bus, port, size, out, data);
-	/* When nobody is there for the first nobody is asked for the others. */
-	for (uint32_t i = 1; i < count && !ret; i++) {
-		data += size;
-		ret = pio_one(bus, port, size, out, data);
-		/* A device that goes away half-way: as in Linux, the rest is 0, or dropped. */
-		if (ret && !out)
-			memset(data, 0, (uint64_t)size * (count - i));
-		if (ret)
-			return 0;
-	}
-	return ret;
+	if (count == 1)
+		return pio_one(bus, port, size, out, data);
+	return out ? via_bus_write_string(bus, port, size, data, count, NULL)
+		   : via_bus_read_string(bus, port, size, data, count, NULL);
 }
 
 int via_kvm_dispatch(struct kvm_run *run, size_t size, struct via_bus *mmio_bus,
