@@ -221,6 +221,33 @@ struct via_kvm_item {
 	int error;
 };
 
+/**
+ * via_kvm_offload() - have KVM do what it can by itself, from now on or no more
+ *
+ * KVM signals the ioeventfds of both buses, and queues writes to claims with
+ * %VIA_BUS_COALESCE, without an exit; each change of a bus is told to it before that
+ * returns. What a guest can tell stays the same: what KVM refuses is done by the bus after an exit,
+ * what a vCPU's own bus has claims above is not given to KVM, and its queue is
+ * emptied before anything that comes after it. Off at first. Not in a callback of a bus.
+ *
+ * Two differences. A read where an ioeventfd of any length lies signals it and returns
+ * nothing, where KVM does not look at the instruction. A loop of one's own calls
+ * via_kvm_handle_exit() for every exit, also others than accesses.
+ */
+VIA_PUBLIC void via_kvm_offload(struct via_kvm *kvm, bool on);
+
+/**
+ * via_kvm_list() - what KVM does, and what it does not and why
+ * @items: room for @n; may be NULL when that is 0
+ *
+ * By space and address; zones are cut around ioeventfds. Any thread. Return: how many there are,
+ * of which min(@n, that) are filled in.
+ */
+VIA_PUBLIC size_t via_kvm_list(struct via_kvm *kvm, struct via_kvm_item *items, size_t n);
+
+/** via_kvm_item_reason() - @item->error in words: "KVM has no room for more" */
+VIA_PUBLIC const char *via_kvm_item_reason(const struct via_kvm_item *item);
+
 #ifdef __cplusplus
 }
 #endif

@@ -71,20 +71,35 @@ void via_bus_free(struct via_bus *bus)
 void via_bus_listen(struct via_bus *bus, struct via_bus_listener *listener)
 {
 	(void)pthread_mutex_lock(&bus->listen_lock);
-	listener->next = bus->listeners;
-	bus->listeners = listener;
+	atomic_store_explicit(&listener->next, bus->listeners, memory_order_relaxed);
+	atomic_store_explicit(&bus->listeners, listener, memory_order_release);
 	(void)pthread_mutex_unlock(&bus->listen_lock);
 }
 
 void via_bus_unlisten(struct via_bus *bus, struct via_bus_listener *listener)
 {
-	struct via_bus_listener **link = &bus->listeners;
+	struct via_bus_listener *_Atomic *link = &bus->listeners;
 
 	(void)pthread_mutex_lock(&bus->listen_lock);
 	while (*link != listener)
 		link = &(*link)->next;
-	*link = listener->next;
+	atomic_store_explicit(link, listener->next, memory_order_release);
 	(void)pthread_mutex_unlock(&bus->listen_lock);
+}
+
+void via_bus_announce(struct via_bus *bus)
+{
+	struct via_bus_listener *listener;
+
+	if (!atomic_load_explicit(&bus->listeners, memory_order_relaxed))
+		return;
+	via_epoch_enter();
+	for (listener = atomic_load_explicit(&bus->listeners, memory_order_acquire); listener;
+	     listener = atomic_load_explicit(&listener->next, memory_order_acquire)) {
+		if (listener->changing)
+			listener->changing(listener);
+	}
+	via_epoch_exit();
 }
 
 void via_bus_notify(struct via_bus *bus)

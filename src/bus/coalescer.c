@@ -158,8 +158,11 @@ void via_coalescer_forget(struct via_claim *claim)
 void via_coalescer_set_source(struct via_coalescer *coalescer, struct via_coalescer_source *source)
 {
 	atomic_store_explicit(&coalescer->source, source, memory_order_release);
-	if (!source)
-		(void)via_epoch_synchronize();
+}
+
+bool via_coalescer_tells(const struct via_coalescer *coalescer)
+{
+	return coalescer->notify_fd >= 0;
 }
 
 /* What is queued comes before the access that is being made, whose device is not active yet. */

@@ -393,6 +393,7 @@ int via_bus_commit(struct via_bus *bus, struct via_bus_change *changes, size_t n
 			return -EDEADLK;
 		wait |= changes[i].kind != VIA_BUS_ADD && changes[i].kind != VIA_BUS_ENABLE;
 	}
+	via_bus_announce(bus);
 	(void)pthread_mutex_lock(&bus->lock);
 	ret = via_bus_commit_locked(&c, changes, n);
 	(void)pthread_mutex_unlock(&bus->lock);

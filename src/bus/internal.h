@@ -61,10 +61,16 @@ struct via_claim {
 
 /* Somebody who mirrors what is on a bus. */
 struct via_bus_listener {
-	struct via_bus_listener *next; /* bus->listen_lock */
+	/* Stored under bus->listen_lock with release; read also in a section, with acquire. */
+	struct via_bus_listener *_Atomic next;
 	/* After a change is published, before what was removed is waited for; may run at the same
 	 * time. */
 	void (*changed)(struct via_bus_listener *listener);
+	/*
+	 * Before a change is published: for who holds back accesses that have been made. In
+	 * a section, without a lock; changes of others may come in between. NULL: nothing.
+	 */
+	void (*changing)(struct via_bus_listener *listener);
 };
 
 struct via_bus {
@@ -85,7 +91,7 @@ struct via_bus {
 	bool counting;
 	_Atomic(struct via_bus_misses *) misses; /* stored under lock when counting begins, kept */
 	pthread_mutex_t listen_lock;
-	struct via_bus_listener *listeners;
+	struct via_bus_listener *_Atomic listeners; /* as their next */
 };
 
 static inline struct via_bus_view *via_bus_view_get(struct via_bus *bus)
@@ -98,7 +104,10 @@ void via_claim_put(struct via_claim *claim);
 
 /* bus.c */
 void via_bus_listen(struct via_bus *bus, struct via_bus_listener *listener);
+/* It may still be called for a change by a thread that is in a section. */
 void via_bus_unlisten(struct via_bus *bus, struct via_bus_listener *listener);
+/* A change is about to be published. Without bus->lock. */
+void via_bus_announce(struct via_bus *bus);
 /* A change has been published. */
 void via_bus_notify(struct via_bus *bus);
 /*
@@ -200,8 +209,10 @@ void via_bus_call_queued(const struct via_claim *claim, uint64_t offset, unsigne
 struct via_coalescer_source {
 	void (*drain)(struct via_coalescer_source *source); /* in a section */
 };
-/* One at most; NULL: none from now on, returns when the former is no longer called. */
+/* One at most; NULL: none from now on. The former may still be called in sections that are open. */
 void via_coalescer_set_source(struct via_coalescer *coalescer, struct via_coalescer_source *source);
+/* Somebody is to be told when its queue stops being empty. */
+bool via_coalescer_tells(const struct via_coalescer *coalescer);
 
 /* coalescer.c: what entries of claims that have one call, with their claim as opaque. */
 int via_bus_coalesced_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value);

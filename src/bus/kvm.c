@@ -42,6 +42,8 @@ int via_kvm_new(int vm_fd, struct via_bus *mmio, struct via_bus *pio, struct via
 	kvm->pio = pio;
 	(void)pthread_mutex_init(&kvm->lock, NULL);
 	via_kvm_routes_init(kvm);
+	via_kvm_ring_init(kvm);
+	via_kvm_offload_init(kvm);
 	*ret_kvm = kvm;
 	return 0;
 }
@@ -50,6 +52,8 @@ void via_kvm_free(struct via_kvm *kvm)
 {
 	if (!kvm)
 		return;
+	via_kvm_offload_deinit(kvm);
+	via_kvm_ring_deinit(kvm);
 	via_kvm_routes_deinit(kvm);
 	(void)pthread_mutex_destroy(&kvm->lock);
 	free(kvm);
@@ -60,6 +64,7 @@ int via_kvm_vcpu_new(struct via_kvm *kvm, int vcpu_fd, size_t shared_size, struc
 {
 	struct via_kvm_vcpu *vcpu;
 	void *run;
+	int ret;
 
 	if (shared_size < sizeof(struct kvm_run))
 		return via_error_set(err, -EINVAL,
@@ -67,9 +72,10 @@ int via_kvm_vcpu_new(struct via_kvm *kvm, int vcpu_fd, size_t shared_size, struc
 				     "KVM_GET_VCPU_MMAP_SIZE says",
 				     shared_size);
 	run = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_fd, 0);
-	if (run == MAP_FAILED) {
-		int ret = -errno;
-
+	ret = run == MAP_FAILED ? -errno : via_kvm_ring_map(kvm, vcpu_fd, shared_size);
+	if (ret) {
+		if (run != MAP_FAILED)
+			(void)munmap(run, shared_size);
 		return via_error_set(err, ret, "vCPU %d cannot be mapped: %s", vcpu_fd,
 				     strerror(-ret));
 	}
@@ -83,6 +89,7 @@ int via_kvm_vcpu_new(struct via_kvm *kvm, int vcpu_fd, size_t shared_size, struc
 	vcpu->mmio = mmio ? mmio : kvm->mmio;
 	vcpu->run = run;
 	vcpu->run_size = shared_size;
+	via_kvm_offload_vcpu(vcpu, true);
 	*ret_vcpu = vcpu;
 	return 0;
 }
@@ -91,6 +98,7 @@ void via_kvm_vcpu_free(struct via_kvm_vcpu *vcpu)
 {
 	if (!vcpu)
 		return;
+	via_kvm_offload_vcpu(vcpu, false);
 	(void)munmap(vcpu->run, vcpu->run_size);
 	free(vcpu);
 }
@@ -102,6 +110,8 @@ struct kvm_run *via_kvm_vcpu_shared(struct via_kvm_vcpu *vcpu)
 
 int via_kvm_handle_exit(struct via_kvm_vcpu *vcpu)
 {
+	/* Writes that KVM has queued were made before. */
+	via_kvm_ring_drain(vcpu->kvm);
 	return via_kvm_dispatch(vcpu->run, vcpu->run_size, vcpu->mmio, vcpu->kvm->pio);
 }
 
@@ -122,8 +132,10 @@ int via_kvm_vcpu_run(struct via_kvm_vcpu *vcpu, uint32_t *ret_reason)
 		/* A stop that comes between KVM's return and this line is answered by it too. */
 		if (ret == -EINTR)
 			__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_RELAXED);
-		if (ret < 0)
+		if (ret < 0) {
+			via_kvm_ring_drain(vcpu->kvm);
 			return ret;
+		}
 		if (via_kvm_handle_exit(vcpu) == VIA_KVM_EXIT_OTHER) {
 			*ret_reason = __atomic_load_n(&vcpu->run->exit_reason, __ATOMIC_RELAXED);
 			return 0;

@@ -55,6 +55,7 @@ static struct via_bus_view *take_out(struct via_claim *claim)
 	struct via_bus *bus = claim->bus;
 	struct via_bus_view *old;
 
+	via_bus_announce(bus);
 	(void)pthread_mutex_lock(&bus->lock);
 	old = unpublish(claim);
 	(void)pthread_mutex_unlock(&bus->lock);
@@ -125,6 +126,7 @@ int via_bus_ioeventfd_deassign(struct via_bus *bus, uint64_t addr,
 
 	if (via_epoch_inside())
 		return -EDEADLK;
+	via_bus_announce(bus);
 	(void)pthread_mutex_lock(&bus->lock);
 	for (i = 0; i < bus->n_events && !claim; i++) {
 		if (is_same(bus->events[i], addr, ioeventfd))
