@@ -526,6 +526,35 @@ static void the_ring(void **state)
 	via_coalescer_free(c);
 }
 
+/* A queue that KVM no longer fills has nothing to do with the ring, whoever is freed first. */
+static void a_queue_that_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct via_coalescer *c, *other;
+	struct via_claim *zone, *left;
+	struct sink sink = { 0 };
+
+	assert_int_equal(via_coalescer_new(16, -1, &c), 0);
+	assert_int_equal(via_coalescer_new(16, -1, &other), 0);
+	zone = add_zone(f->mmio, &sink, c, 0x2000, 0x2fff);
+	left = add_zone(f->mmio, &sink, other, 0x4000, 0x4fff);
+	assert_int_equal(via_bus_remove(left), 0);
+	assert_true(kvm_write(f, 0x2000, 4, 1));
+	via_coalescer_drain(other);
+	assert_int_not_equal(f->ring->first, f->ring->last);
+	via_kvm_offload(f->kvm, false);
+	assert_int_equal(f->ring->first, f->ring->last);
+	f->ring->first = 0;
+	f->ring->last = 1;
+	via_coalescer_drain(c);
+	assert_int_equal(f->ring->first, 0);
+	assert_int_equal(sink.n, 1);
+	f->ring->last = 0;
+	assert_int_equal(via_bus_remove(zone), 0);
+	via_coalescer_free(c);
+	via_coalescer_free(other);
+}
+
 /* What others than KVM may write there. */
 static void a_ring_that_is_no_ring(void **state)
 {
@@ -695,6 +724,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_bus_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_ring, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_queue_that_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ring_that_is_no_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_that_leads_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_race, setup, teardown),
