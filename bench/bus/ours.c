@@ -226,17 +226,19 @@ struct latency membarrier_cost(bool reader)
 
 /* A doorbell: an eventfd where the bus has them, else a claim of 4 bytes above the device's. */
 #ifdef BENCH_HAVE_IOEVENTFD
-static void doorbell(struct via_bus_change *change, uint64_t addr, struct via_ioeventfd *ioeventfd)
+static void doorbell(struct via_bus_change *change, uint64_t addr,
+		     struct via_bus_ioeventfd *ioeventfd)
 {
 	change->desc = (struct via_claim_desc){ .start = addr, .ioeventfd = ioeventfd };
 }
 #else
-struct via_ioeventfd {
+struct via_bus_ioeventfd {
 	int fd;
 	uint8_t len;
 };
 
-static void doorbell(struct via_bus_change *change, uint64_t addr, struct via_ioeventfd *ioeventfd)
+static void doorbell(struct via_bus_change *change, uint64_t addr,
+		     struct via_bus_ioeventfd *ioeventfd)
 {
 	static struct device device;
 
@@ -252,7 +254,8 @@ struct latency ours_move(unsigned int n, bool reader, unsigned int n_samples)
 	static struct samples samples;
 	static struct device device;
 	const uint64_t place[] = { (uint64_t)n * STRIDE, (uint64_t)(n + 1) * STRIDE };
-	struct via_ioeventfd ioeventfd = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .len = 4 };
+	struct via_bus_ioeventfd ioeventfd = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+					       .len = 4 };
 	struct via_bus_change changes[N_DOORBELLS + 1] = { 0 };
 	struct busy b;
 
@@ -311,9 +314,9 @@ static double write_values(struct via_bus *bus, uint64_t first, unsigned int n)
 
 bool ours_match(unsigned int n, struct match_cost *ret_cost)
 {
-	struct via_ioeventfd ioeventfd = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-					   .len = 4,
-					   .match = true };
+	struct via_bus_ioeventfd ioeventfd = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+					       .len = 4,
+					       .match = true };
 	static struct device device;
 	struct via_claim_desc desc = device_desc(0, &device);
 	struct via_bus *bus = new_bus();
