@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "measure.h"
 
+#include <limits.h>
+#include <malloc.h>
+
 static uint32_t next_random(uint32_t *seed)
 {
 	*seed = *seed * 1664525u + 1013904223u;
@@ -58,4 +61,11 @@ void *machine_bus(const struct machine *m, const struct peer *peer)
 	for (unsigned int i = 0; i < m->n; i++)
 		peer->add(bus, (uint64_t)i * STRIDE, DEVICE_LEN, &m->devices[i]);
 	return bus;
+}
+
+void machine_keep_memory(void)
+{
+	(void)mallopt(M_MMAP_MAX, 0);
+	(void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	(void)mallopt(M_TOP_PAD, 16 << 20);
 }

@@ -26,9 +26,9 @@ struct latency ours_move(unsigned int n, bool reader, unsigned int n_samples);
 
 /* ns of CPU. */
 struct match_cost {
-	double hit;    /* one of @n data-matched doorbells is written to, its eventfd signalled */
-	double lookup; /* the same, less the signal */
-	double other;  /* data that no doorbell matches: the claim beneath is called */
+	double hit;   /* one of @n data-matched doorbells is written to, its eventfd signalled */
+	double find;  /* the same without the system call that signals */
+	double other; /* data that no doorbell matches: the claim beneath is called */
 };
 
 /*
@@ -36,7 +36,5 @@ struct match_cost {
  * doorbells.
  */
 bool ours_match(unsigned int n, struct match_cost *ret_cost);
-/* ns of CPU of one write to an eventfd. */
-double eventfd_signal_cost(void);
 
 #endif
