@@ -224,29 +224,11 @@ struct latency membarrier_cost(bool reader)
 	return samples_latency(&samples);
 }
 
-/* A doorbell: an eventfd where the bus has them, else a claim of 4 bytes above the device's. */
-#ifdef BENCH_HAVE_IOEVENTFD
 static void doorbell(struct via_bus_change *change, uint64_t addr,
-		     struct via_bus_ioeventfd *ioeventfd)
+		     const struct via_bus_ioeventfd *ioeventfd)
 {
 	change->desc = (struct via_claim_desc){ .start = addr, .ioeventfd = ioeventfd };
 }
-#else
-struct via_bus_ioeventfd {
-	int fd;
-	uint8_t len;
-};
-
-static void doorbell(struct via_bus_change *change, uint64_t addr,
-		     struct via_bus_ioeventfd *ioeventfd)
-{
-	static struct device device;
-
-	change->desc = (struct via_claim_desc){
-		.start = addr, .last = addr + 3, .priority = 1, .ops = &ops, .opaque = &device
-	};
-}
-#endif
 
 /* The device and its doorbells, from one place to the other and back. */
 struct latency ours_move(unsigned int n, bool reader, unsigned int n_samples)
@@ -280,8 +262,6 @@ struct latency ours_move(unsigned int n, bool reader, unsigned int n_samples)
 	(void)close(ioeventfd.fd);
 	return samples_latency(&samples);
 }
-
-#ifdef BENCH_HAVE_IOEVENTFD
 
 /* What is written to this one is counted and goes no further, to see what it takes to find it. */
 static int silent_fd = -1;
@@ -327,7 +307,7 @@ static uint64_t take_signals(int fd)
 	return read(fd, &n, sizeof(n)) == (ssize_t)sizeof(n) ? n : 0;
 }
 
-bool ours_match(unsigned int n, struct match_cost *ret_cost)
+struct match_cost ours_match(unsigned int n)
 {
 	struct via_bus_ioeventfd ioeventfd = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 					       .len = 4,
@@ -335,6 +315,7 @@ bool ours_match(unsigned int n, struct match_cost *ret_cost)
 	static struct device device;
 	struct via_claim_desc desc = device_desc(0, &device);
 	struct via_bus *bus = new_bus();
+	struct match_cost cost;
 	struct via_claim *claim;
 
 	if (via_bus_add(bus, &desc, &claim))
@@ -343,25 +324,16 @@ bool ours_match(unsigned int n, struct match_cost *ret_cost)
 		if (via_bus_ioeventfd_assign(bus, 0, &ioeventfd))
 			bench_die("cannot assign an ioeventfd");
 	}
-	ret_cost->hit = write_values(bus, 0, n);
+	cost.hit = write_values(bus, 0, n);
 	if (take_signals(ioeventfd.fd) != N_WRITES)
 		bench_die("a doorbell was not heard");
-	ret_cost->find = write_silently(bus, 0, n, ioeventfd.fd);
+	cost.find = write_silently(bus, 0, n, ioeventfd.fd);
 	if (n_silent != N_WRITES)
 		bench_die("a doorbell is not signalled by write(2)");
-	ret_cost->other = write_silently(bus, n, n, ioeventfd.fd);
+	cost.other = write_silently(bus, n, n, ioeventfd.fd);
 	if (n_silent || take_signals(ioeventfd.fd))
 		bench_die("a doorbell was heard that was not written to");
 	via_bus_free(bus);
 	(void)close(ioeventfd.fd);
-	return true;
+	return cost;
 }
-
-#else
-
-bool ours_match(unsigned int n, struct match_cost *ret_cost)
-{
-	return false;
-}
-
-#endif

@@ -31,10 +31,7 @@ struct match_cost {
 	double other; /* data that no doorbell matches: the claim beneath is called */
 };
 
-/*
- * @n doorbells of as many values at one address. Return: false where the bus has no
- * doorbells.
- */
-bool ours_match(unsigned int n, struct match_cost *ret_cost);
+/* @n doorbells of as many values at one address. */
+struct match_cost ours_match(unsigned int n);
 
 #endif
