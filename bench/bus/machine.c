@@ -51,6 +51,8 @@ void machine_pattern(struct machine *m, enum pattern pattern)
 		uint32_t random = next_random(&seed);
 
 		m->addr[i] = address((uint32_t)((uint64_t)random * m->n >> 32), random);
+		if (pattern == MISS)
+			m->addr[i] += DEVICE_LEN; /* behind it */
 	}
 }
 

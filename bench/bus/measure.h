@@ -14,7 +14,7 @@ struct machine {
 	uint64_t *addr; /* N_ADDRESSES */
 };
 
-enum pattern { HOT, RANDOM };
+enum pattern { HOT, RANDOM, MISS };
 
 void machine_init(struct machine *m, unsigned int n);
 void machine_deinit(struct machine *m);
@@ -47,7 +47,8 @@ static inline double sample_ratio(const struct bench_case *a, const struct bench
 	return bench_median(ratio, rounds);
 }
 
-void measure_dispatch(void);   /* G15, G16, G17 */
+void measure_dispatch(void); /* G15, G16, G17; what nobody answers */
+void measure_overlay(void);
 void measure_protection(void); /* what it costs that the bus may change */
 void measure_threads(void);    /* G18 */
 void measure_register(void);   /* G19 */

@@ -26,10 +26,10 @@ static void *work(void *arg)
 	struct worker *w = arg;
 
 	(void)bench_pin(w->cpu);
-	(void)w->peer->run(w->bus, w->addr, N_OPS / 20);
+	(void)w->peer->run(w->bus, w->addr, N_OPS / 20, true);
 	(void)pthread_barrier_wait(w->barrier);
 	w->began = bench_wall_ns();
-	w->each = w->peer->run(w->bus, w->addr, N_OPS);
+	w->each = w->peer->run(w->bus, w->addr, N_OPS, true);
 	w->ended = bench_wall_ns();
 	return NULL;
 }
