@@ -220,7 +220,7 @@ static bool take_event(const struct via_bus_view *view, struct via_bus_access *a
 	uint64_t value = 0;
 	unsigned int i;
 
-	if (!access->write || !view->events)
+	if (!access->write || access->cut || !view->events)
 		return false;
 	for (i = 0; i < access->len; i++)
 		value |= (uint64_t)access->bytes[i] << 8 * i;
@@ -404,6 +404,9 @@ int via_bus_access(struct via_bus *bus, struct via_bus_access *access)
 
 	if (take_event(via_bus_view_get(bus), access))
 		return 0;
+	if (bus->below && access->write && shows_whole(bus, access) &&
+	    take_event(via_bus_view_get(bus->below), access))
+		return 0;
 	if (has_indivisible(bus) && !may_divide(bus, access)) {
 		miss(bus, access, 0, access->len);
 		return -ENXIO;
@@ -416,9 +419,6 @@ int via_bus_access(struct via_bus *bus, struct via_bus_access *access)
 		int ret;
 
 		entry = find_visible(bus, &place, access->addr + pos, &last);
-		if (!pos && place.level != bus && shows_whole(bus, access) &&
-		    take_event(place.view, access))
-			return 0;
 		end = (unsigned int)(last - access->addr) + 1;
 		if (!entry) {
 			miss(bus, access, pos, end);

@@ -143,6 +143,7 @@ static int access_init(struct via_bus_access *access, const struct via_bus *bus,
 		/* What would lie beyond the end of all spaces is nobody's. */
 		.len = (unsigned int)via_min_u64(size - 1, UINT64_MAX - addr) + 1,
 		.write = write,
+		.cut = size - 1 > UINT64_MAX - addr,
 	};
 	if (!bus->zeros)
 		memset(access->bytes, 0xff, sizeof(access->bytes));

@@ -166,6 +166,7 @@ struct via_bus_access {
 	uint64_t addr;
 	unsigned int len; /* 1 to 8; addr + len - 1 does not wrap */
 	bool write;
+	bool cut;	   /* what was asked for goes on past 2^64 */
 	uint8_t bytes[8];  /* read: the filler where nobody answered */
 	unsigned int done; /* bytes answered, as a prefix */
 	bool missed;	   /* some byte had no claim */
