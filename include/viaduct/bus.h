@@ -261,7 +261,8 @@ VIA_PUBLIC int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf
  * @ret_value: the bytes as a little-endian number; also written on -ENXIO, with
  *	ones for the bytes that nobody answered
  *
- * Any thread, also in a signal handler of a thread that has dispatched before.
+ * Any thread, also in a signal handler of a thread that has dispatched before, but
+ * for claims with a coalescer.
  * Return: 0; -ENXIO, -EINVAL for another size, or a callback's errno.
  */
 VIA_PUBLIC int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size,

@@ -83,8 +83,7 @@ static int narrow(const struct via_bus_entry *entry, uint64_t offset, unsigned i
 	uint8_t whole[8];
 	int ret;
 
-	if (write && entry->claim->desc.ops && entry->claim->desc.ops->write_lanes &&
-	    !entry->claim->desc.coalescer) {
+	if (write && entry->claim->desc.ops && entry->claim->desc.ops->write_lanes) {
 		memset(whole, 0, sizeof(whole));
 		memcpy(whole + lane, bytes, len);
 		return via_bus_call_lanes(entry, offset - lane, word,
@@ -379,7 +378,8 @@ static bool may_divide(struct via_bus *bus, const struct via_bus_access *access)
 		const struct via_bus_entry *entry =
 			find_visible(bus, &place, access->addr + pos, &last);
 
-		if (entry && (entry->flags & VIA_BUS_INDIVISIBLE) && (pos || last < end))
+		if (entry && (entry->flags & VIA_BUS_INDIVISIBLE) && (pos || last < end) &&
+		    !via_bus_entry_is_dead(entry))
 			return false;
 		pos = (unsigned int)(last - access->addr) + 1;
 	}

@@ -49,6 +49,11 @@ void via_bus_free(struct via_bus *bus)
 
 	if (!bus)
 		return;
+	/* While all is still there: a write that was queued is an ordinary one. */
+	for (claim = bus->claims; claim; claim = claim->next) {
+		if (claim->desc.coalescer)
+			via_coalescer_forget(claim);
+	}
 	for (i = 0; i < bus->n_events; i++)
 		free(bus->events[i]->event);
 	free(bus->events);

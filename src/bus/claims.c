@@ -107,6 +107,8 @@ int via_claim_new(struct via_bus *bus, const struct via_claim_desc *desc,
 		return -ENOMEM;
 	d.ioeventfd = claim->desc.ioeventfd;
 	claim->bus = bus;
+	claim->enabled = !(d.flags & VIA_BUS_DISABLED);
+	d.flags &= ~(unsigned int)VIA_BUS_DISABLED;
 	claim->desc = d;
 	atomic_init(&claim->refs, 1);
 	*ret_claim = claim;

@@ -83,8 +83,8 @@ static bool enqueue(struct via_coalescer *c, struct via_claim *claim, uint64_t o
 			at = now;
 			continue;
 		}
-		if (atomic_compare_exchange_weak_explicit(
-			    &c->tail, &at, at + 1, memory_order_relaxed, memory_order_relaxed))
+		/* Before the look at whether it is told: make_all() does the reverse. */
+		if (atomic_compare_exchange_weak(&c->tail, &at, at + 1))
 			break;
 	} while (true);
 	q->claim = claim;
@@ -92,8 +92,7 @@ static bool enqueue(struct via_coalescer *c, struct via_claim *claim, uint64_t o
 	q->value = value;
 	q->size = size;
 	atomic_store_explicit(&q->turn, 2 * (at / c->n_slots) + 1, memory_order_release);
-	if (c->notify_fd >= 0 && !atomic_load_explicit(&c->told, memory_order_relaxed) &&
-	    !atomic_exchange(&c->told, true))
+	if (c->notify_fd >= 0 && !atomic_load(&c->told) && !atomic_exchange(&c->told, true))
 		via_eventfd_signal(c->notify_fd, false);
 	return true;
 }
@@ -166,7 +165,7 @@ bool via_coalescer_tells(const struct via_coalescer *coalescer)
 }
 
 /* What is queued comes before the access that is being made, whose device is not active yet. */
-static void drain_before(struct via_claim *claim)
+void via_coalescer_drain_before(const struct via_claim *claim)
 {
 	const struct via_bus_frame *active = via_bus_active();
 
@@ -180,7 +179,7 @@ int via_bus_coalesced_read(void *opaque, uint64_t offset, unsigned int size, uin
 	struct via_claim *claim = opaque;
 	const struct via_bus_ops *ops = claim->desc.ops;
 
-	drain_before(claim);
+	via_coalescer_drain_before(claim);
 	if (ops && ops->read)
 		return ops->read(claim->desc.opaque, offset, size, ret_value);
 	*ret_value = UINT64_MAX;
@@ -195,6 +194,6 @@ int via_bus_coalesced_write(void *opaque, uint64_t offset, unsigned int size, ui
 	if (claim->desc.flags & VIA_BUS_COALESCE &&
 	    enqueue(claim->desc.coalescer, claim, offset, size, value))
 		return VIA_BUS_OK;
-	drain_before(claim);
+	via_coalescer_drain_before(claim);
 	return ops && ops->write ? ops->write(claim->desc.opaque, offset, size, value) : VIA_BUS_OK;
 }

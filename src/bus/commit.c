@@ -290,10 +290,10 @@ static void settle(struct via_bus_commit *c)
 			via_claim_unlink(claim);
 			break;
 		case VIA_BUS_ENABLE:
-			claim->desc.flags &= ~(unsigned int)VIA_BUS_DISABLED;
+			claim->enabled = true;
 			break;
 		case VIA_BUS_DISABLE:
-			claim->desc.flags |= VIA_BUS_DISABLED;
+			claim->enabled = false;
 			break;
 		default:
 			break;
@@ -432,13 +432,16 @@ int via_bus_set_counting(struct via_bus *bus, bool on)
 	for (claim = bus->claims; claim && !ret; claim = claim->next, n++)
 		ret = on ? via_claim_counters_new(claim) : 0;
 	if (!ret)
-		ret = via_bus_misses_switch(bus, on);
+		ret = on ? via_bus_misses_new(bus) : 0;
 	if (!ret && bus->counting != on) {
 		bus->counting = on;
 		ret = redraw(&c, n);
 		if (ret)
 			bus->counting = !on;
 	}
+	/* Last: what has failed counts nothing. */
+	if (!ret)
+		via_bus_misses_switch(bus, on);
 	(void)pthread_mutex_unlock(&bus->lock);
 	free(c.items);
 	if (c.old)

@@ -105,6 +105,12 @@ int via_bus_counted_write(void *opaque, uint64_t offset, unsigned int size, uint
 	return note(claim, true, ret);
 }
 
+void via_bus_count_lanes(const struct via_bus_entry *entry, int ret)
+{
+	if (atomic_load_explicit(&entry->write, memory_order_relaxed) == via_bus_counted_write)
+		(void)note(entry->claim, true, ret);
+}
+
 void via_bus_count_refusal(const struct via_claim *claim)
 {
 	struct stripe *stripe = my_stripe(claim);
@@ -132,23 +138,26 @@ void via_claim_get_stats(const struct via_claim *claim, struct via_claim_stats *
 
 /* --- Addresses that nobody answers --- */
 
-int via_bus_misses_switch(struct via_bus *bus, bool on)
+int via_bus_misses_new(struct via_bus *bus)
 {
 	struct via_bus_misses *misses = atomic_load(&bus->misses);
 
-	if (!misses && on) {
-		misses = calloc(1, sizeof(*misses));
-		if (!misses)
-			return -ENOMEM;
-		atomic_store(&bus->misses, misses);
-	}
+	if (misses)
+		return 0;
+	misses = calloc(1, sizeof(*misses));
+	if (!misses)
+		return -ENOMEM;
+	atomic_store(&bus->misses, misses);
+	return 0;
+}
+
+void via_bus_misses_switch(struct via_bus *bus, bool on)
+{
+	struct via_bus_misses *misses = atomic_load(&bus->misses);
+
 	if (misses)
 		atomic_store(&misses->on, on);
-	if (on)
-		atomic_store(&bus->notes_misses, true);
-	else
-		atomic_store(&bus->notes_misses, bus->miss != NULL);
-	return 0;
+	atomic_store(&bus->notes_misses, on || bus->miss);
 }
 
 void via_bus_misses_free(struct via_bus *bus)
@@ -163,16 +172,21 @@ static struct missed *place_of(struct via_bus_misses *misses, uint64_t addr)
 
 	for (n = 0; n < MISSES; n++, i = (i + 1) % MISSES) {
 		struct missed *m = &misses->addr[i];
-		unsigned int state = 0;
+		unsigned int state = 0, spins;
 
 		if (atomic_compare_exchange_strong(&m->state, &state, 1)) {
 			m->addr = addr;
 			atomic_store_explicit(&m->state, 2, memory_order_release);
 			return m;
 		}
-		/* Being taken just now: two stores away. */
-		while (atomic_load_explicit(&m->state, memory_order_acquire) == 1)
+		/* Being taken just now, two stores away; in a signal handler, perhaps by its own
+		 * thread. */
+		for (spins = 0; atomic_load_explicit(&m->state, memory_order_acquire) == 1;
+		     spins++) {
+			if (spins == 1000)
+				return NULL;
 			sched_yield();
+		}
 		if (m->addr == addr)
 			return m;
 	}

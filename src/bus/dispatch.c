@@ -27,8 +27,14 @@ static int check_nested(const struct via_bus_frame *up, const struct via_claim *
 			ret = -EBUSY;
 		depth++;
 	}
-	if (!ret && depth >= VIA_BUS_DEPTH_MAX)
-		ret = -ELOOP;
+	return !ret && depth >= VIA_BUS_DEPTH_MAX ? -ELOOP : ret;
+}
+
+/* The same for an access, which is refused for good. */
+static int check_call(const struct via_bus_frame *up, const struct via_claim *claim)
+{
+	int ret = up ? check_nested(up, claim) : 0;
+
 	if (ret)
 		via_bus_count_refusal(claim);
 	return ret;
@@ -52,7 +58,7 @@ int via_bus_call_read(const struct via_bus_entry *entry, uint64_t offset, unsign
 		      uint64_t *ret_value)
 {
 	struct via_bus_frame frame = {via_bus_active(), entry->claim};
-	int ret = check_nested(frame.up, entry->claim);
+	int ret = check_call(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
@@ -66,7 +72,7 @@ int via_bus_call_write(const struct via_bus_entry *entry, uint64_t offset, unsig
 		       uint64_t value)
 {
 	struct via_bus_frame frame = {via_bus_active(), entry->claim};
-	int ret = check_nested(frame.up, entry->claim);
+	int ret = check_call(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
@@ -81,12 +87,15 @@ int via_bus_call_lanes(const struct via_bus_entry *entry, uint64_t offset, unsig
 {
 	const struct via_claim_desc *desc = &entry->claim->desc;
 	struct via_bus_frame frame = {via_bus_active(), entry->claim};
-	int ret = check_nested(frame.up, entry->claim);
+	int ret = check_call(frame.up, entry->claim);
 
 	if (ret)
 		return ret;
 	via_bus_set_active(&frame);
+	if (desc->coalescer)
+		via_coalescer_drain_before(entry->claim);
 	ret = desc->ops->write_lanes(desc->opaque, offset, size, value, lanes);
+	via_bus_count_lanes(entry, ret);
 	via_bus_set_active(frame.up);
 	return ret;
 }

@@ -33,7 +33,6 @@ struct via_bus_view {
 	bool has_indivisible;
 	size_t n_layers;
 	/* What the next view does not share: bus->lock until that is published, then who frees. */
-	bool replaced; /* the table of the visible pieces */
 	struct via_bus_chunk *garbage;
 	struct via_bus_events *old_events;
 	struct via_claim
@@ -47,7 +46,8 @@ struct via_bus_misses;
 
 struct via_claim {
 	struct via_bus *bus;
-	struct via_claim_desc desc;	/* constant but for start, last and DISABLED: bus->lock */
+	struct via_claim_desc desc; /* constant but for start and last: bus->lock */
+	bool enabled;		    /* VIA_BUS_DISABLED, which desc.flags does not say: bus->lock */
 	struct via_claim *next, **link; /* of all of the bus: bus->lock */
 	struct via_claim *zombie;	/* next of bus->zombies, or of a view's: bus->lock */
 	struct via_bus_event *event;	/* of an ioeventfd: bus->lock */
@@ -192,10 +192,13 @@ int via_bus_write_entered(struct via_bus *bus, uint64_t addr, unsigned int size,
 /* counters.c: what entries call while counting is on, with their claim as opaque. */
 int via_bus_counted_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value);
 int via_bus_counted_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value);
+/* A write of lanes, which is not made by one of them. */
+void via_bus_count_lanes(const struct via_bus_entry *entry, int ret);
 void via_bus_count_refusal(const struct via_claim *claim);
 void via_bus_count_miss(struct via_bus *bus, const struct via_bus_miss *miss);
-/* Under bus->lock: misses are counted, or not. 0 or -ENOMEM. */
-int via_bus_misses_switch(struct via_bus *bus, bool on);
+/* Under bus->lock: misses can be counted, 0 or -ENOMEM; from now on they are, or not. */
+int via_bus_misses_new(struct via_bus *bus);
+void via_bus_misses_switch(struct via_bus *bus, bool on);
 /* A claim is to be counted from now on. 0 or -ENOMEM. */
 int via_claim_counters_new(struct via_claim *claim);
 void via_claim_counters_free(struct via_claim *claim);
@@ -218,6 +221,8 @@ bool via_coalescer_tells(const struct via_coalescer *coalescer);
 /* coalescer.c: what entries of claims that have one call, with their claim as opaque. */
 int via_bus_coalesced_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value);
 int via_bus_coalesced_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value);
+/* Make what is queued before the access that is being made, which is the active frame's. */
+void via_coalescer_drain_before(const struct via_claim *claim);
 /* @claim is removed and no access to it runs: make what it has queued, or drop it. */
 void via_coalescer_forget(struct via_claim *claim);
 

@@ -40,7 +40,7 @@ struct via_bus_commit {
 /* claims.c */
 static inline bool via_claim_is_enabled(const struct via_claim *claim)
 {
-	return !(claim->desc.flags & VIA_BUS_DISABLED);
+	return claim->enabled;
 }
 
 /* 0, -EINVAL, -EBADF, -ENOMEM. One reference, linked nowhere. */
