@@ -88,7 +88,7 @@ static void case_18_own_devices(void **state)
 
 /* --- Lookups, counted by the linker's --wrap --- */
 
-static unsigned int n_searches;
+static _Atomic unsigned int n_searches; /* other threads dispatch too */
 
 struct via_bus_entry *__real_via_bus_map_find_slow(const struct via_bus_map *map, uint64_t addr);
 struct via_bus_entry *__wrap_via_bus_map_find_slow(const struct via_bus_map *map, uint64_t addr);
