@@ -129,8 +129,8 @@ VIA_PUBLIC int via_pci_root_add(struct via_pci_root *root, struct via_device *de
 VIA_PUBLIC int via_pci_root_remove(struct via_pci_root *root, struct via_device *dev);
 /**
  * via_pci_root_remove_async() - the same, allowed everywhere, as for an eject register
- * @done: called once when via_pci_root_remove() would return, outside of callbacks, maybe on this
- *	thread before this call returns; may free the device; may be NULL
+ * @done: called once when via_pci_root_remove() would return, on a thread of the root's; may
+ *	free the device, and plug in another, not free the root; may be NULL
  *
  * The guest finds nothing there from now on. Return: 0 or -ENOENT.
  */

@@ -4,7 +4,8 @@
  *
  * A guest's access is a bus callback, hence in a read section, and may wait for a lock. So
  * nothing here waits for a grace period with a lock held: who changes the buses is in a
- * section himself, where a commit does not wait, and waits afterwards, if at all.
+ * section himself, where a commit does not wait, and waits afterwards, if at all. He leaves it
+ * without a lock, as it may be there that others' deferred work is done.
  *
  * Locks, outermost first:
  *   plug        what may wait: add, reset. Not taken by callbacks or removals
@@ -50,12 +51,12 @@ struct via_root_function {
 	atomic_uint refs; /* the table and removal are one, others pass */
 	bool open;	  /* root->plug, or of the last reference: the device is */
 	struct via_root_bar bars[VIA_ROOT_BARS];
-	struct via_root_function *next_held; /* of a reset: root->plug */
+	struct via_root_function *next_held;	/* of a reset: root->plug */
+	struct via_root_function *next_leaving; /* root->lock */
 
 	/* Set before the removal is under way, by whoever has taken it out of the table. */
 	void (*done)(void *opaque, struct via_device *dev);
 	void *opaque;
-	struct via_epoch_head head;
 };
 
 struct via_root_wires {
@@ -66,6 +67,17 @@ struct via_root_wires {
 struct via_pci_root {
 	struct via_pci_root_desc desc; /* constant */
 	uint8_t bridge[64];	       /* constant: config space of 00.0 */
+
+	/*
+	 * Gives up what callbacks have taken out. They cannot wait, and what runs after a grace
+	 * period by itself may run on a thread that is in the middle of anything, of the device's
+	 * too.
+	 */
+	pthread_t reaper;		   /* while reaper_runs */
+	bool reaper_runs;		   /* plug */
+	bool stop;			   /* lock: it ends when nothing is leaving */
+	struct via_root_function *leaving; /* lock */
+	pthread_cond_t work;		   /* for it: either has changed */
 
 	pthread_mutex_t plug;
 	pthread_mutex_t lock;
@@ -78,6 +90,18 @@ struct via_pci_root {
 	struct via_claim *ecam, *address_port, *data_port;		 /* constant */
 	struct via_root_wires wires;
 };
+
+static inline void via_root_lock(struct via_pci_root *root)
+{
+	via_epoch_enter();
+	pthread_mutex_lock(&root->lock);
+}
+
+static inline void via_root_unlock(struct via_pci_root *root)
+{
+	pthread_mutex_unlock(&root->lock);
+	via_epoch_exit();
+}
 
 /* In a section, or with lock held. */
 static inline struct via_root_function *via_root_function_at(struct via_pci_root *root,

@@ -4,12 +4,11 @@
  *
  * A function that is taken out leaves the table and the buses at once. After a grace
  * period nobody is in it, and it is given up by whoever lets go of it last: the
- * removal, or a reset that is at it.
+ * removal, or a reset that is at it. A removal in a callback is left to a thread of the root's.
  */
 #include "vmm/internal.h"
 
 #include "base/log.h"
-#include "base/util.h"
 #include "pci/regs.h"
 
 #include <errno.h>
@@ -38,12 +37,29 @@ static void put(struct via_root_function *function)
 	pthread_mutex_unlock(&root->lock);
 }
 
-static void nobody_in_it(struct via_epoch_head *head)
+static void *reap(void *opaque)
 {
-	put(via_container_of(head, struct via_root_function, head));
+	struct via_pci_root *root = opaque;
+
+	pthread_mutex_lock(&root->lock);
+	while (root->leaving || !root->stop) {
+		struct via_root_function *function = root->leaving;
+
+		if (!function) {
+			pthread_cond_wait(&root->work, &root->lock);
+			continue;
+		}
+		root->leaving = function->next_leaving;
+		pthread_mutex_unlock(&root->lock);
+		(void)via_epoch_synchronize();
+		put(function);
+		pthread_mutex_lock(&root->lock);
+	}
+	pthread_mutex_unlock(&root->lock);
+	return NULL;
 }
 
-/* Lock held. Whoever does this sees to the rest of the removal. */
+/* In a section with lock held. Whoever does this sees to the rest of the removal. */
 static void take_out(struct via_root_function *function,
 		     void (*done)(void *opaque, struct via_device *dev), void *opaque)
 {
@@ -51,10 +67,7 @@ static void take_out(struct via_root_function *function,
 	function->opaque = opaque;
 	atomic_store_explicit(&function->root->functions[function->devfn], NULL,
 			      memory_order_release);
-	/* In a section the bus does not wait. */
-	via_epoch_enter();
 	via_root_bars_remove(function);
-	via_epoch_exit();
 }
 
 static struct via_root_function *find(struct via_pci_root *root, const struct via_device *dev)
@@ -73,15 +86,16 @@ int via_pci_root_remove_async(struct via_pci_root *root, struct via_device *dev,
 {
 	struct via_root_function *function;
 
-	pthread_mutex_lock(&root->lock);
+	via_root_lock(root);
 	function = find(root, dev);
-	if (function)
+	if (function) {
 		take_out(function, done, opaque);
-	pthread_mutex_unlock(&root->lock);
-	if (!function)
-		return -ENOENT;
-	via_epoch_defer(&function->head, nobody_in_it);
-	return 0;
+		function->next_leaving = root->leaving;
+		root->leaving = function;
+		pthread_cond_signal(&root->work);
+	}
+	via_root_unlock(root);
+	return function ? 0 : -ENOENT;
 }
 
 struct waiter {
@@ -107,11 +121,11 @@ int via_pci_root_remove(struct via_pci_root *root, struct via_device *dev)
 
 	if (via_epoch_inside())
 		return -EDEADLK;
-	pthread_mutex_lock(&root->lock);
+	via_root_lock(root);
 	function = find(root, dev);
 	if (function)
 		take_out(function, wake, &w);
-	pthread_mutex_unlock(&root->lock);
+	via_root_unlock(root);
 	if (!function)
 		return -ENOENT;
 	(void)via_epoch_synchronize();
@@ -196,6 +210,12 @@ static int plug_in(struct via_pci_root *root, struct via_root_function *function
 	struct via_pci_addr at = {.segment = root->desc.segment};
 	int ret;
 
+	if (!root->reaper_runs) {
+		ret = -pthread_create(&root->reaper, NULL, reap, root);
+		if (ret)
+			return ret;
+		root->reaper_runs = true;
+	}
 	/* Only this gives places away, and plug is held. */
 	pthread_mutex_lock(&root->lock);
 	ret = choose(root, addr, &function->devfn);
@@ -263,12 +283,10 @@ static void reset_function(struct via_root_function *function)
 	if (!function->open)
 		via_log(VIA_LOG_ERROR, "%s: out of order after a reset of the machine",
 			via_device_name(function->dev));
-	pthread_mutex_lock(&root->lock);
-	via_epoch_enter();
+	via_root_lock(root);
 	if (via_root_function_at(root, function->devfn) == function)
 		via_root_bars_update(function);
-	via_epoch_exit();
-	pthread_mutex_unlock(&root->lock);
+	via_root_unlock(root);
 }
 
 int via_pci_root_reset(struct via_pci_root *root)
@@ -337,6 +355,7 @@ int via_pci_root_new(const struct via_pci_root_desc *desc, struct via_error *err
 	pthread_mutex_init(&root->lock, NULL);
 	pthread_mutex_init(&root->wires.lock, NULL);
 	pthread_cond_init(&root->gone, NULL);
+	pthread_cond_init(&root->work, NULL);
 	via_root_bridge_init(root);
 	ret = via_root_config_claim(root);
 	if (ret) {
@@ -363,12 +382,15 @@ void via_pci_root_free(struct via_pci_root *root)
 		if (function)
 			(void)via_pci_root_remove(root, function->dev);
 	}
-	/* Runs what removals have put off. */
-	(void)via_epoch_synchronize();
 	pthread_mutex_lock(&root->lock);
 	while (root->n_functions)
 		pthread_cond_wait(&root->gone, &root->lock);
+	root->stop = true;
+	pthread_cond_signal(&root->work);
 	pthread_mutex_unlock(&root->lock);
+	if (root->reaper_runs)
+		pthread_join(root->reaper, NULL);
+	pthread_cond_destroy(&root->work);
 	pthread_cond_destroy(&root->gone);
 	pthread_mutex_destroy(&root->wires.lock);
 	pthread_mutex_destroy(&root->lock);

@@ -123,10 +123,47 @@ static void test_eject(void **state)
 	assert_int_equal(e.reset, -EDEADLK);
 	assert_int_equal(cfg(m, A, 0, 4), UINT32_MAX);
 	assert_false(there(m->mmio, 0xd0000000));
-	/* Whoever comes next sees to it, at the latest the end. */
+	/* A thread of the root sees to it, at the latest when the root ends. */
 	via_pci_root_free(m->root);
 	m->root = NULL;
 	assert_int_equal(e.done, 1);
+}
+
+static int again_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct eject *e = opaque;
+
+	return via_pci_root_remove_async(e->m->root, e->m->toy[0]->dev, NULL, NULL);
+}
+
+static const struct via_bus_ops again_ops = {.write = again_write};
+
+/* The end of a removal waits for the device's thread, so it must not run on that. */
+static void test_eject_of_a_busy_device(void **state)
+{
+	struct machine *m = *state;
+	struct eject e = {.m = m};
+	struct via_pci_addr addr = {.device = 1};
+
+	assert_int_equal(via_bus_add(m->pio,
+				     &(struct via_claim_desc){.start = 0xae08,
+							      .last = 0xae0b,
+							      .ops = &again_ops,
+							      .opaque = &e},
+				     NULL),
+			 0);
+	for (int i = 0; i < 100; i++) {
+		int ret;
+
+		command(m, A, PCI_COMMAND_MASTER);
+		via_device_kick(m->toy[0]->dev, 1);
+		usleep(i % 5 * 100);
+		assert_int_equal(via_bus_write_value(m->pio, 0xae08, 4, 2), 0);
+		do
+			ret = via_pci_root_add(m->root, m->toy[0]->dev, &addr, NULL);
+		while (ret == -EBUSY);
+		assert_int_equal(ret, 0);
+	}
 }
 
 static void test_reset_of_the_machine(void **state)
@@ -281,9 +318,13 @@ static void test_all_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_MACHINE(test_places),  WITH_MACHINE(test_removal),
-		WITH_MACHINE(test_eject),   WITH_MACHINE(test_reset_of_the_machine),
-		cmocka_unit_test(test_dma), WITH_MACHINE(test_all_at_once),
+		WITH_MACHINE(test_places),
+		WITH_MACHINE(test_removal),
+		WITH_MACHINE(test_eject),
+		WITH_MACHINE(test_eject_of_a_busy_device),
+		WITH_MACHINE(test_reset_of_the_machine),
+		cmocka_unit_test(test_dma),
+		WITH_MACHINE(test_all_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,16 @@ static inline void toy_reset(struct via_device *dev, void *model, enum via_reset
 	__atomic_fetch_or(&((struct toy *)model)->kinds, 1u << kind, __ATOMIC_SEQ_CST);
 }
 
+/* A device that masters the bus all the time, with its lock held. */
+static inline void toy_work(struct via_device *dev, void *model, uint64_t events)
+{
+	uint8_t bytes[64];
+
+	for (int i = 0; i < 50; i++)
+		(void)via_dma_read(via_device_dma(dev), 0x1000, bytes, sizeof(bytes));
+	via_device_kick(dev, events);
+}
+
 static inline void toy_free(void *model)
 {
 	struct toy *t = model;
@@ -108,6 +118,7 @@ static const struct via_device_ops toy_ops = {
 	.read = toy_read,
 	.write = toy_write,
 	.doorbell = toy_doorbell,
+	.work = toy_work,
 	.reset = toy_reset,
 	.free = toy_free,
 };
