@@ -300,9 +300,53 @@ static int bar_init(struct via_bar *bar)
 	return ret ? ret : claim_msix(bar);
 }
 
+/* --- legacy VGA (pci-config.md 6.4, 6.6) ------------------------------------ */
+
+#define VGA_SIZE 0xc0000u
+#define CLASS_VGA 0x0300u
+
+const struct via_vga_range via_vga_ranges[VIA_N_VGA_RANGES] = {
+	{0xa0000, 0xbffff, false},
+	{0x3b0, 0x3bb, true},
+	{0x3c0, 0x3df, true},
+};
+
+const struct via_vga_range *via_vga_range_at(const struct via_device *dev, uint64_t addr)
+{
+	for (unsigned int i = 0; dev->vga.size && i < VIA_N_VGA_RANGES; i++)
+		if (addr >= via_vga_ranges[i].start && addr <= via_vga_ranges[i].last)
+			return &via_vga_ranges[i];
+	return NULL;
+}
+
+/* A BAR of which three pieces are there, and whose offsets are addresses. */
+static int vga_init(struct via_device *dev)
+{
+	struct via_bar *vga = &dev->vga;
+	int ret;
+
+	if (dev->desc->ident.class_code >> 8 != CLASS_VGA)
+		return 0;
+	vga->size = VGA_SIZE;
+	vga->io = vga->unmappable = true;
+	ret = via_bus_new(dev->desc->name, &vga->bus);
+	for (unsigned int i = 0; !ret && i < VIA_N_VGA_RANGES; i++)
+		ret = claim(vga, &(struct via_claim_desc){
+			.start = via_vga_ranges[i].start,
+			.last = via_vga_ranges[i].last,
+			.offset = via_vga_ranges[i].start,
+			.ops = model_ops(dev->ops),
+			.opaque = vga,
+			.name = "VGA",
+			.impl_max = 4,
+			.valid_unaligned = true,
+		});
+	return ret;
+}
+
 int via_bars_init(struct via_device *dev)
 {
-	int ret = 0;
+	int ret = vga_init(dev);
 
 	for (unsigned int i = 0; !ret && i < VIA_PCI_BARS; i++)
 		ret = bar_init(&dev->bars[i]);
@@ -311,6 +355,7 @@ int via_bars_init(struct via_device *dev)
 
 void via_bars_deinit(struct via_device *dev)
 {
+	via_bus_free(dev->vga.bus);
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		struct via_bar *bar = &dev->bars[i];
 

@@ -246,6 +246,7 @@ int via_device_new_on(const struct via_device_desc *desc, const struct via_devic
 	dev->model = model;
 	dev->backing = *backing;
 	dev->rom_size = rom_size(&desc->rom);
+	dev->vga = (struct via_bar){.dev = dev, .index = VIA_DEVICE_VGA, .memfd = -1};
 	dev->worker.epoll_fd = dev->worker.wake_fd = dev->ioeventfds.epoll_fd = -1;
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++) {
 		dev->bars[i].dev = dev;

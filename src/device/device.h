@@ -101,8 +101,16 @@ int via_device_mapped_read(struct via_device *dev, unsigned int region, uint64_t
 int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_t offset,
 			    unsigned int size, uint64_t value);
 
+/* Legacy VGA as it lies on the machine's buses; offsets of region VGA are addresses. */
+struct via_vga_range {
+	uint32_t start, last;
+	bool io;
+};
+#define VIA_N_VGA_RANGES 3u
+extern const struct via_vga_range via_vga_ranges[VIA_N_VGA_RANGES];
+
 /*
- * One access by a bus that has the BAR, or the ROM, in it: 1, 2, 4 or 8 bytes at any alignment
+ * One access by a bus that has the BAR, the ROM, or VGA in it: 1, 2, 4 or 8 bytes at any alignment
  * inside. -EIO: it does not decode memory. Whether it decodes ports is the caller's to know.
  */
 int via_device_bar_read(struct via_device *dev, unsigned int region, uint64_t offset,

@@ -140,6 +140,7 @@ struct via_device {
 	bool msix_emulated; /* constant while open */
 	struct via_migration migration;
 	struct via_bar bars[VIA_PCI_BARS];
+	struct via_bar vga; /* legacy VGA, by address; size 0: it has none. COMMAND does not gate it */
 	uint32_t rom_size; /* constant; 0: none */
 
 	/* SR-IOV. Constant, but for vfs; pf and vf_index are set before anybody else sees the device. */
@@ -202,6 +203,8 @@ void via_vfs_lose(struct via_device *pf);
 void via_vfs_unlink(struct via_device *vf);
 
 /* bars.c */
+/* The range of legacy VGA that addr is in; NULL: none, or no VGA. */
+const struct via_vga_range *via_vga_range_at(const struct via_device *dev, uint64_t addr);
 int via_bars_init(struct via_device *dev);
 void via_bars_deinit(struct via_device *dev);
 

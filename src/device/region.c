@@ -6,19 +6,6 @@
 
 #include <errno.h>
 
-/* Legacy VGA: addresses of memory and ports are offsets of its region (pci-config.md 6.4, 6.6). */
-#define VGA_SIZE 0xc0000u
-#define CLASS_VGA 0x0300u
-
-static const struct vga_range {
-	uint32_t start, end;
-} vga_ranges[] = {{0xa0000, 0xc0000}, {0x3b0, 0x3bc}, {0x3c0, 0x3e0}};
-
-static bool is_vga(const struct via_device *dev)
-{
-	return dev->desc->ident.class_code >> 8 == CLASS_VGA;
-}
-
 int via_device_region_info(struct via_device *dev, unsigned int region,
 			   struct via_region_info *ret_info)
 {
@@ -39,8 +26,8 @@ int via_device_region_info(struct via_device *dev, unsigned int region,
 	} else if (region == VIA_REGION_ROM) {
 		info.size = dev->rom_size;
 		info.readable = dev->rom_size;
-	} else if (region == VIA_REGION_VGA && is_vga(dev)) {
-		info.size = VGA_SIZE;
+	} else if (region == VIA_REGION_VGA && dev->vga.size) {
+		info.size = dev->vga.size;
 		info.readable = info.writable = true;
 	} else {
 		return -EINVAL;
@@ -217,61 +204,19 @@ static ssize_t rom_read(struct via_device *dev, uint64_t offset, uint8_t *in, si
 	return (ssize_t)len;
 }
 
-static void vga_one(struct via_device *dev, uint64_t at, unsigned int width, uint8_t *in,
-		    const uint8_t *out)
-{
-	static const struct via_device_ops nobody;
-	const struct via_device_ops *ops = dev->ops;
-	bool serial = !(dev->desc->flags & VIA_DEVICE_CONCURRENT);
-	uint64_t value = UINT64_MAX;
-
-	if (out) {
-		memcpy(&value, out, width);
-		value = via_le64_to_cpu((VIA_FORCE via_le64)value);
-	}
-	if (dev->migration.frozen)
-		ops = &nobody;
-	if (serial)
-		via_peers_lock_model(dev);
-	if (in && ops->read)
-		value = ops->read(dev, dev->model, VIA_DEVICE_VGA, at, width);
-	else if (out && ops->write)
-		ops->write(dev, dev->model, VIA_DEVICE_VGA, at, width,
-			   value & (UINT64_MAX >> (64 - 8 * width)));
-	if (serial)
-		via_peers_unlock_model(dev);
-	if (in) {
-		value = (VIA_FORCE uint64_t)via_cpu_to_le64(value);
-		memcpy(in, &value, width);
-	}
-}
-
+/* An access ends with the range that it begins in. */
 static ssize_t vga_access(struct via_device *dev, uint64_t offset, uint8_t *in, const uint8_t *out,
 			  size_t len)
 {
-	const struct vga_range *range = NULL;
-	size_t done = 0;
+	const struct via_vga_range *range = via_vga_range_at(dev, offset);
+	int ret;
 
-	for (size_t i = 0; i < sizeof(vga_ranges) / sizeof(vga_ranges[0]); i++)
-		if (offset >= vga_ranges[i].start && offset < vga_ranges[i].end)
-			range = &vga_ranges[i];
-	if (!is_vga(dev) || !range)
+	if (!range)
 		return -EINVAL;
-	if (len > range->end - offset)
-		len = range->end - offset;
-	while (done < len) {
-		uint64_t at = offset + done;
-		unsigned int width = 4;
-
-		while (width > 1 && (width > len - done || at % width))
-			width /= 2;
-		/* COMMAND does not gate it. */
-		(void)enter(dev, NULL);
-		vga_one(dev, at, width, in ? in + done : NULL, out ? out + done : NULL);
-		leave(dev);
-		done += width;
-	}
-	return (ssize_t)len;
+	if (len > range->last - offset + 1)
+		len = range->last - offset + 1;
+	ret = bar_access(&dev->vga, offset, in, out, len);
+	return ret ? ret : (ssize_t)len;
 }
 
 static ssize_t region_access(struct via_device *dev, unsigned int region, uint64_t offset,
@@ -354,11 +299,20 @@ int via_device_mapped_write(struct via_device *dev, unsigned int region, uint64_
 	return bar_write_value(&dev->bars[region], &dev->mapped, offset, size, value);
 }
 
-static bool bar_valid(const struct via_device *dev, unsigned int region, uint64_t offset,
-		      unsigned int size)
+/* NULL: that is not in any. */
+static struct via_bar *bar_at(struct via_device *dev, unsigned int region, uint64_t offset,
+			      unsigned int size)
 {
-	return region < VIA_PCI_BARS && (size == 1 || size == 2 || size == 4 || size == 8) &&
-	       offset < dev->bars[region].size && size <= dev->bars[region].size - offset;
+	struct via_bar *bar = NULL;
+
+	if (region < VIA_PCI_BARS)
+		bar = &dev->bars[region];
+	else if (region == VIA_REGION_VGA)
+		bar = &dev->vga;
+	if (!bar || (size != 1 && size != 2 && size != 4 && size != 8) || offset >= bar->size ||
+	    size > bar->size - offset)
+		return NULL;
+	return bar;
 }
 
 static int rom_value(struct via_device *dev, uint64_t offset, unsigned int size,
@@ -382,9 +336,9 @@ int via_device_bar_read(struct via_device *dev, unsigned int region, uint64_t of
 
 	if (region == VIA_REGION_ROM)
 		return rom_value(dev, offset, size, ret_value);
-	if (!bar_valid(dev, region, offset, size))
+	bar = bar_at(dev, region, offset, size);
+	if (!bar)
 		return -EINVAL;
-	bar = &dev->bars[region];
 	via_peers_settle(dev);
 	return bar_read_value(bar, bar->io ? NULL : &dev->memory_on, offset, size, ret_value);
 }
@@ -394,9 +348,9 @@ int via_device_bar_write(struct via_device *dev, unsigned int region, uint64_t o
 {
 	struct via_bar *bar;
 
-	if (!bar_valid(dev, region, offset, size))
+	bar = bar_at(dev, region, offset, size);
+	if (!bar)
 		return -EINVAL;
-	bar = &dev->bars[region];
 	via_peers_settle(dev);
 	return bar_write_value(bar, bar->io ? NULL : &dev->memory_on, offset, size, value);
 }

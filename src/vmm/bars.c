@@ -21,7 +21,7 @@
 static int bar_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
 {
 	const struct via_root_bar *bar = opaque;
-	int ret = via_device_bar_read(bar->function->dev, bar->index, offset, size, ret_value);
+	int ret = via_device_bar_read(bar->function->dev, bar->region, offset, size, ret_value);
 
 	/* It has just been switched off, or sleeps: as if it were not there. */
 	return ret == -EIO ? VIA_BUS_DECLINE : ret;
@@ -30,7 +30,7 @@ static int bar_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *
 static int bar_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
 {
 	const struct via_root_bar *bar = opaque;
-	int ret = via_device_bar_write(bar->function->dev, bar->index, offset, size, value);
+	int ret = via_device_bar_write(bar->function->dev, bar->region, offset, size, value);
 
 	return ret == -EIO ? VIA_BUS_DECLINE : ret;
 }
@@ -68,11 +68,11 @@ static void place_at(struct place *place, struct via_bus *bus, uint64_t start, u
 static void place_bar(const struct via_root_bar *bar, const struct header *h, struct place *place)
 {
 	const struct via_pci_root_desc *root = &bar->function->root->desc;
-	const uint8_t *reg = h->bytes + PCI_BAR(bar->index);
+	const uint8_t *reg = h->bytes + PCI_BAR(bar->region);
 	uint32_t low = via_get_le32(reg);
 	struct via_region_info info;
 
-	if (via_device_region_info(bar->function->dev, bar->index, &info) || !info.size)
+	if (via_device_region_info(bar->function->dev, bar->region, &info) || !info.size)
 		return;
 	if (info.io) {
 		uint64_t start = low & ~3u;
@@ -83,7 +83,7 @@ static void place_bar(const struct via_root_bar *bar, const struct header *h, st
 	} else if (h->memory) {
 		uint64_t start = low & ~ADDRESS_BITS;
 
-		if (low & PCI_BAR_MEM_64 && bar->index + 1 < VIA_PCI_BARS)
+		if (low & PCI_BAR_MEM_64 && bar->region + 1 < VIA_PCI_BARS)
 			start |= (uint64_t)via_get_le32(reg + 4) << 32;
 		place_at(place, root->mmio, start, info.size);
 	}
@@ -100,6 +100,24 @@ static void place_rom(const struct via_root_bar *bar, const struct header *h, st
 			 info.size);
 }
 
+/* At addresses of its own, as long as it decodes. */
+static void place_vga(const struct via_root_function *function, const struct header *h,
+		      struct place *places)
+{
+	const struct via_pci_root_desc *root = &function->root->desc;
+	struct via_region_info info;
+
+	if (via_device_region_info(function->dev, VIA_REGION_VGA, &info))
+		return;
+	for (unsigned int i = 0; i < VIA_N_VGA_RANGES; i++) {
+		const struct via_vga_range *range = &via_vga_ranges[i];
+		struct via_bus *bus = range->io ? root->pio : root->mmio;
+
+		if (bus && (range->io ? h->io : h->memory))
+			place_at(&places[i], bus, range->start, range->last - range->start + 1);
+	}
+}
+
 static void find_places(struct via_root_function *function, struct place *places)
 {
 	struct header h;
@@ -108,22 +126,29 @@ static void find_places(struct via_root_function *function, struct place *places
 	memset(places, 0, VIA_ROOT_BARS * sizeof(*places));
 	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
 		place_bar(&function->bars[i], &h, &places[i]);
-	place_rom(&function->bars[VIA_REGION_ROM], &h, &places[VIA_REGION_ROM]);
+	place_rom(&function->bars[VIA_ROOT_ROM], &h, &places[VIA_ROOT_ROM]);
+	place_vga(function, &h, &places[VIA_ROOT_VGA]);
 }
 
 /* --- what is on the buses --------------------------------------------------- */
+
+static unsigned int index_of(const struct via_root_bar *bar)
+{
+	return (unsigned int)(bar - bar->function->bars);
+}
 
 static void describe(const struct via_root_bar *bar, const struct place *place,
 		     struct via_claim_desc *desc)
 {
 	const struct via_root_function *function = bar->function;
-	int rank = (int)(function->devfn * VIA_ROOT_BARS + bar->index);
+	int rank = (int)(function->devfn * VIA_ROOT_BARS + index_of(bar));
 
 	*desc = (struct via_claim_desc){
 		.start = place->start,
 		.last = place->last,
 		.priority = function->root->desc.priority - 1 - rank,
-		.ops = bar->index == VIA_REGION_ROM ? &rom_ops : &bar_ops,
+		.offset = bar->region == VIA_REGION_VGA ? place->start : 0,
+		.ops = bar->region == VIA_REGION_ROM ? &rom_ops : &bar_ops,
 		.opaque = (void *)bar,
 		.name = via_device_name(function->dev),
 		/* What its registers do with an access is the BAR's own bus's to say. */
@@ -173,7 +198,8 @@ static void move_alone(struct via_root_bar *bar, const struct place *place,
 		return;
 	}
 	via_log(VIA_LOG_WARNING, "%s: BAR %u cannot be at %#llx of bus %s: %s",
-		via_device_name(bar->function->dev), bar->index, (unsigned long long)place->start,
+		via_device_name(bar->function->dev), index_of(bar),
+		(unsigned long long)place->start,
 		place->bus == bar->function->root->desc.pio ? "pio" : "mmio", strerror(-ret));
 	take_away(bar);
 }
@@ -194,19 +220,24 @@ static void move_together(struct via_root_function *function, struct via_bus *bu
 		return;
 	if (!via_bus_commit(bus, changes, n)) {
 		for (unsigned int i = 0; i < n; i++)
-			settle(bars[i], &places[bars[i]->index], changes[i].claim);
+			settle(bars[i], &places[index_of(bars[i])], changes[i].claim);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		(void)plan(bars[i], &places[bars[i]->index], &changes[i]);
-		move_alone(bars[i], &places[bars[i]->index], &changes[i]);
+		(void)plan(bars[i], &places[index_of(bars[i])], &changes[i]);
+		move_alone(bars[i], &places[index_of(bars[i])], &changes[i]);
 	}
 }
 
 void via_root_bars_init(struct via_root_function *function)
 {
 	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++)
-		function->bars[i] = (struct via_root_bar){.function = function, .index = i};
+		function->bars[i] = (struct via_root_bar){
+			.function = function,
+			.region = i < VIA_ROOT_ROM    ? i
+				  : i == VIA_ROOT_ROM ? VIA_REGION_ROM
+						      : VIA_REGION_VGA,
+		};
 }
 
 void via_root_bars_update(struct via_root_function *function)

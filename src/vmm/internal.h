@@ -26,15 +26,17 @@
 #define VIA_ROOT_FUNCTIONS 256u
 #define VIA_ROOT_ECAM_SIZE (VIA_ROOT_FUNCTIONS << 12)
 #define VIA_ROOT_PINS (VIA_PCI_SLOTS * 4u)
-/* BARs 0 to 5, and the expansion ROM, as the region of that index. */
-#define VIA_ROOT_BARS (VIA_REGION_ROM + 1u)
+/* BARs 0 to 5, the expansion ROM, and the ranges of legacy VGA. */
+#define VIA_ROOT_ROM VIA_PCI_BARS
+#define VIA_ROOT_VGA (VIA_ROOT_ROM + 1u)
+#define VIA_ROOT_BARS (VIA_ROOT_VGA + VIA_N_VGA_RANGES)
 
 struct via_root_function;
 
-/* One BAR on a bus of the machine's. */
+/* One BAR, or what is like one, on a bus of the machine's. */
 struct via_root_bar {
 	struct via_root_function *function; /* constant */
-	unsigned int index;		    /* constant: a region of the device */
+	unsigned int region;		    /* constant: of the device */
 	struct via_claim *claim;	    /* root->lock; NULL: not to be seen */
 	struct via_bus *bus;		    /* root->lock; of claim */
 	uint64_t start;			    /* root->lock; of claim */
