@@ -58,6 +58,7 @@ struct machine {
 	struct via_space *ram_space;
 	struct via_ioas *ioas; /* guest-physical addresses, for DMA */
 	struct via_bus *mmio, *pio;
+	struct via_bus *mmio_above, *pio_above; /* empty ones, with empty_bus */
 	struct via_kvm *kvm;
 	struct via_pci_root *pci;
 	struct via_device *devices[8];

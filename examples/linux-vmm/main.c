@@ -19,6 +19,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define PORTS_LAST 0xffffu
+
 void die(const char *format, ...)
 {
 	va_list args;
@@ -100,33 +102,15 @@ static void on_intx(void *opaque, unsigned int line, bool level)
 
 static const struct via_pci_root_ops pci_ops = {.message = on_message, .intx = on_intx};
 
-static int empty_read(void *opaque, uint64_t addr, unsigned int size, uint64_t *ret_value)
+/* Answers nothing, and what lies below shows through. */
+static struct via_bus *empty_bus_above(struct via_bus *below, uint64_t last)
 {
-	return via_bus_read_value(opaque, addr, size, ret_value) ? VIA_BUS_DECLINE : VIA_BUS_OK;
-}
+	struct via_bus_desc desc = {.name = "empty", .last = last, .below = below};
+	struct via_bus *bus;
 
-static int empty_write(void *opaque, uint64_t addr, unsigned int size, uint64_t value)
-{
-	return via_bus_write_value(opaque, addr, size, value) ? VIA_BUS_DECLINE : VIA_BUS_OK;
-}
-
-/* A bus that is asked first about everything, and has nothing. */
-static void put_empty_bus_before(struct via_bus *bus)
-{
-	static const struct via_bus_ops ops = {.read = empty_read, .write = empty_write};
-	struct via_claim_desc claim = {.last = UINT64_MAX,
-				       .priority = 1,
-				       .ops = &ops,
-				       .name = "empty",
-				       .valid_unaligned = true,
-				       .impl_unaligned = true};
-	struct via_bus *empty;
-
-	if (via_bus_new("empty", &empty))
+	if (via_bus_new_as(&desc, &bus))
 		die("no bus");
-	claim.opaque = empty;
-	if (via_bus_add(bus, &claim, NULL))
-		die("no place for the empty bus");
+	return bus;
 }
 
 static void create_buses(struct machine *m)
@@ -138,11 +122,16 @@ static void create_buses(struct machine *m)
 		.ops = &pci_ops,
 		.opaque = m,
 	};
+	struct via_bus_desc ports = {.name = "pio", .last = PORTS_LAST};
 	struct via_error err = {0};
 
-	if (via_bus_new("mmio", &m->mmio) || via_bus_new("pio", &m->pio))
+	if (via_bus_new("mmio", &m->mmio) || via_bus_new_as(&ports, &m->pio))
 		die("no bus");
-	if (via_kvm_new(m->vm_fd, m->mmio, m->pio, &err, &m->kvm))
+	if (m->empty_bus) {
+		m->mmio_above = empty_bus_above(m->mmio, 0);
+		m->pio_above = empty_bus_above(m->pio, PORTS_LAST);
+	}
+	if (via_kvm_new(m->vm_fd, m->mmio, m->pio_above ? m->pio_above : m->pio, &err, &m->kvm))
 		die("%s", err.text);
 	pci.mmio = m->mmio;
 	pci.pio = m->pio;
@@ -150,10 +139,6 @@ static void create_buses(struct machine *m)
 		die("%s", err.text);
 	serial_init(m);
 	ports_init(m);
-	if (m->empty_bus) {
-		put_empty_bus_before(m->mmio);
-		put_empty_bus_before(m->pio);
-	}
 }
 
 /* text: MODEL[,OPTION=VALUE]... */
@@ -213,6 +198,8 @@ static void tear_down(struct machine *m)
 	for (unsigned int i = 0; i < m->n_cpus; i++)
 		via_kvm_vcpu_free(m->vcpus[i].glue);
 	via_kvm_free(m->kvm);
+	via_bus_free(m->mmio_above);
+	via_bus_free(m->pio_above);
 	via_bus_free(m->mmio);
 	via_bus_free(m->pio);
 	via_ioas_put(m->ioas);

@@ -60,7 +60,7 @@ void vcpus_create(struct machine *m, uint64_t entry)
 		vcpu->fd = ioctl(m->vm_fd, KVM_CREATE_VCPU, i);
 		if (vcpu->fd < 0 || shared_size < 0)
 			die("no vCPU: %m");
-		if (via_kvm_vcpu_new(m->kvm, vcpu->fd, (size_t)shared_size, NULL, &err,
+		if (via_kvm_vcpu_new(m->kvm, vcpu->fd, (size_t)shared_size, m->mmio_above, &err,
 				     &vcpu->glue))
 			die("%s", err.text);
 		set_cpuid(m, vcpu, i);
