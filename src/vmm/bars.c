@@ -41,8 +41,8 @@ static const struct via_bus_ops rom_ops = {.read = bar_read};
 /* --- what config space says ------------------------------------------------ */
 
 struct place {
-	struct via_bus *bus; /* NULL: nowhere */
-	uint64_t start, last;
+	uint64_t start;
+	bool on;
 };
 
 struct header {
@@ -60,74 +60,39 @@ static void read_header(struct via_device *dev, struct header *h)
 	h->io = via_config_io(config);
 }
 
-static void place_at(struct place *place, struct via_bus *bus, uint64_t start, uint64_t size)
+static struct place place_bar(const struct via_root_bar *bar, const struct header *h)
 {
-	*place = (struct place){bus, start, start + (size - 1)};
-}
-
-static void place_bar(const struct via_root_bar *bar, const struct header *h, struct place *place)
-{
-	const struct via_pci_root_desc *root = &bar->function->root->desc;
 	const uint8_t *reg = h->bytes + PCI_BAR(bar->region);
 	uint32_t low = via_get_le32(reg);
-	struct via_region_info info;
+	struct place place;
 
-	if (via_device_region_info(bar->function->dev, bar->region, &info) || !info.size)
-		return;
-	if (info.io) {
-		uint64_t start = low & ~3u;
-
+	if (bar->io) {
+		place.start = low & ~3u;
 		/* What I/O instructions cannot reach is nowhere. */
-		if (h->io && root->pio && start <= IO_LAST && info.size - 1 <= IO_LAST - start)
-			place_at(place, root->pio, start, info.size);
-	} else if (h->memory) {
-		uint64_t start = low & ~ADDRESS_BITS;
-
-		if (low & PCI_BAR_MEM_64 && bar->region + 1 < VIA_PCI_BARS)
-			start |= (uint64_t)via_get_le32(reg + 4) << 32;
-		place_at(place, root->mmio, start, info.size);
+		place.on =
+			h->io && place.start <= IO_LAST && bar->size - 1 <= IO_LAST - place.start;
+		return place;
 	}
+	place.start = low & ~ADDRESS_BITS;
+	if (low & PCI_BAR_MEM_64 && bar->region + 1 < VIA_PCI_BARS)
+		place.start |= (uint64_t)via_get_le32(reg + 4) << 32;
+	place.on = h->memory;
+	return place;
 }
 
-static void place_rom(const struct via_root_bar *bar, const struct header *h, struct place *place)
+static struct place find_place(const struct via_root_bar *bar, const struct header *h)
 {
-	uint32_t reg = via_get_le32(h->bytes + PCI_ROM_BAR);
-	struct via_region_info info;
+	uint32_t rom = via_get_le32(h->bytes + PCI_ROM_BAR);
 
-	if (!via_device_region_info(bar->function->dev, VIA_REGION_ROM, &info) && info.size &&
-	    h->memory && reg & PCI_ROM_BAR_ENABLE)
-		place_at(place, bar->function->root->desc.mmio, reg & ~(uint32_t)(info.size - 1),
-			 info.size);
-}
-
-/* At addresses of its own, as long as it decodes. */
-static void place_vga(const struct via_root_function *function, const struct header *h,
-		      struct place *places)
-{
-	const struct via_pci_root_desc *root = &function->root->desc;
-	struct via_region_info info;
-
-	if (via_device_region_info(function->dev, VIA_REGION_VGA, &info))
-		return;
-	for (unsigned int i = 0; i < VIA_N_VGA_RANGES; i++) {
-		const struct via_vga_range *range = &via_vga_ranges[i];
-		struct via_bus *bus = range->io ? root->pio : root->mmio;
-
-		if (bus && (range->io ? h->io : h->memory))
-			place_at(&places[i], bus, range->start, range->last - range->start + 1);
+	switch (bar->region) {
+	case VIA_REGION_ROM:
+		return (struct place){rom & ~(uint32_t)(bar->size - 1),
+				      h->memory && rom & PCI_ROM_BAR_ENABLE};
+	case VIA_REGION_VGA: /* at addresses of its own, as long as it decodes */
+		return (struct place){bar->start, bar->io ? h->io : h->memory};
+	default:
+		return place_bar(bar, h);
 	}
-}
-
-static void find_places(struct via_root_function *function, struct place *places)
-{
-	struct header h;
-
-	read_header(function->dev, &h);
-	memset(places, 0, VIA_ROOT_BARS * sizeof(*places));
-	for (unsigned int i = 0; i < VIA_PCI_BARS; i++)
-		place_bar(&function->bars[i], &h, &places[i]);
-	place_rom(&function->bars[VIA_ROOT_ROM], &h, &places[VIA_ROOT_ROM]);
-	place_vga(function, &h, &places[VIA_ROOT_VGA]);
 }
 
 /* --- what is on the buses --------------------------------------------------- */
@@ -137,125 +102,183 @@ static unsigned int index_of(const struct via_root_bar *bar)
 	return (unsigned int)(bar - bar->function->bars);
 }
 
-static void describe(const struct via_root_bar *bar, const struct place *place,
-		     struct via_claim_desc *desc)
+static struct via_bus *bus_of(const struct via_root_bar *bar)
 {
-	const struct via_root_function *function = bar->function;
-	int rank = (int)(function->devfn * VIA_ROOT_BARS + index_of(bar));
+	const struct via_pci_root_desc *root = &bar->function->root->desc;
 
-	*desc = (struct via_claim_desc){
-		.start = place->start,
-		.last = place->last,
-		.priority = function->root->desc.priority - 1 - rank,
-		.offset = bar->region == VIA_REGION_VGA ? place->start : 0,
-		.ops = bar->region == VIA_REGION_ROM ? &rom_ops : &bar_ops,
-		.opaque = (void *)bar,
-		.name = via_device_name(function->dev),
-		/* What its registers do with an access is the BAR's own bus's to say. */
-		.valid_unaligned = true,
-		.impl_unaligned = true,
-	};
+	return bar->io ? root->pio : root->mmio;
 }
 
-/* The change that brings bar to place; false: it is none, or a removal. */
-static bool plan(const struct via_root_bar *bar, const struct place *place,
-		 struct via_bus_change *change)
-{
-	if (!place->bus || (bar->claim && bar->start == place->start))
-		return false;
-	*change = (struct via_bus_change){
-		.kind = bar->claim ? VIA_BUS_MOVE : VIA_BUS_ADD,
-		.claim = bar->claim,
-		.start = place->start,
-	};
-	if (!bar->claim)
-		describe(bar, place, &change->desc);
-	return true;
-}
-
-static void take_away(struct via_root_bar *bar)
-{
-	if (bar->claim)
-		via_bus_remove_async(bar->claim, NULL, NULL);
-	bar->claim = NULL;
-}
-
-static void settle(struct via_root_bar *bar, const struct place *place, struct via_claim *claim)
-{
-	bar->claim = claim;
-	bar->bus = place->bus;
-	bar->start = place->start;
-}
-
-/* One that cannot be where it should be is nowhere. */
-static void move_alone(struct via_root_bar *bar, const struct place *place,
-		       struct via_bus_change *change)
-{
-	int ret = via_bus_commit(place->bus, change, 1);
-
-	if (!ret) {
-		settle(bar, place, change->claim);
-		return;
-	}
-	via_log(VIA_LOG_WARNING, "%s: BAR %u cannot be at %#llx of bus %s: %s",
-		via_device_name(bar->function->dev), index_of(bar),
-		(unsigned long long)place->start,
-		place->bus == bar->function->root->desc.pio ? "pio" : "mmio", strerror(-ret));
-	take_away(bar);
-}
-
-static void move_together(struct via_root_function *function, struct via_bus *bus,
-			  const struct place *places)
-{
+/* One commit on a bus, of at most one change for each BAR. */
+struct batch {
 	struct via_bus_change changes[VIA_ROOT_BARS];
 	struct via_root_bar *bars[VIA_ROOT_BARS];
-	unsigned int n = 0;
+	unsigned int n;
+};
 
-	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++) {
-		if (places[i].bus != bus || !plan(&function->bars[i], &places[i], &changes[n]))
+static void put_change(struct batch *b, struct via_root_bar *bar, enum via_bus_change_kind kind,
+		       uint64_t start)
+{
+	b->bars[b->n] = bar;
+	b->changes[b->n++] =
+		(struct via_bus_change){.kind = kind, .claim = bar->claim, .start = start};
+}
+
+static void note(struct via_root_bar *bar, const struct via_bus_change *change)
+{
+	if (change->kind == VIA_BUS_MOVE)
+		bar->start = change->start;
+	else
+		bar->on = change->kind == VIA_BUS_ENABLE;
+}
+
+/* What cannot be had together is had one by one, and what cannot be had at all is nowhere. */
+static void commit(struct via_bus *bus, struct batch *b)
+{
+	if (!b->n)
+		return;
+	if (!via_bus_commit(bus, b->changes, b->n)) {
+		for (unsigned int i = 0; i < b->n; i++)
+			note(b->bars[i], &b->changes[i]);
+		return;
+	}
+	for (unsigned int i = 0; i < b->n; i++) {
+		struct via_root_bar *bar = b->bars[i];
+		int ret = via_bus_commit(bus, &b->changes[i], 1);
+
+		if (!ret) {
+			note(bar, &b->changes[i]);
 			continue;
-		bars[n++] = &function->bars[i];
-	}
-	if (!n)
-		return;
-	if (!via_bus_commit(bus, changes, n)) {
-		for (unsigned int i = 0; i < n; i++)
-			settle(bars[i], &places[index_of(bars[i])], changes[i].claim);
-		return;
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		(void)plan(bars[i], &places[index_of(bars[i])], &changes[i]);
-		move_alone(bars[i], &places[index_of(bars[i])], &changes[i]);
+		}
+		via_log(VIA_LOG_WARNING, "%s: BAR %u cannot be where the guest wants it: %s",
+			via_device_name(bar->function->dev), index_of(bar), strerror(-ret));
+		b->changes[i].kind = VIA_BUS_DISABLE;
+		if (bar->on && !via_bus_commit(bus, &b->changes[i], 1))
+			bar->on = false;
 	}
 }
 
-void via_root_bars_init(struct via_root_function *function)
+static void update_bus(struct via_root_function *function, struct via_bus *bus,
+		       const struct place *places)
 {
-	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++)
-		function->bars[i] = (struct via_root_bar){
-			.function = function,
-			.region = i < VIA_ROOT_ROM    ? i
-				  : i == VIA_ROOT_ROM ? VIA_REGION_ROM
-						      : VIA_REGION_VGA,
-		};
+	struct batch unseen = {.n = 0}, seen = {.n = 0};
+
+	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++) {
+		struct via_root_bar *bar = &function->bars[i];
+
+		if (bar->claim && bus_of(bar) == bus && !bar->on && places[i].on &&
+		    bar->start != places[i].start)
+			put_change(&unseen, bar, VIA_BUS_MOVE, places[i].start);
+	}
+	commit(bus, &unseen);
+	/* All that a guest can notice happens at one instant. */
+	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++) {
+		struct via_root_bar *bar = &function->bars[i];
+		bool there = bar->start == places[i].start;
+
+		if (!bar->claim || bus_of(bar) != bus)
+			continue;
+		if (!bar->on && places[i].on && there)
+			put_change(&seen, bar, VIA_BUS_ENABLE, 0);
+		else if (bar->on && !places[i].on)
+			put_change(&seen, bar, VIA_BUS_DISABLE, 0);
+		else if (bar->on && !there)
+			put_change(&seen, bar, VIA_BUS_MOVE, places[i].start);
+	}
+	commit(bus, &seen);
+}
+
+static void update(struct via_root_function *function, const struct place *places)
+{
+	const struct via_pci_root_desc *root = &function->root->desc;
+
+	update_bus(function, root->mmio, places);
+	if (root->pio)
+		update_bus(function, root->pio, places);
 }
 
 void via_root_bars_update(struct via_root_function *function)
 {
 	struct place places[VIA_ROOT_BARS];
+	struct header h;
 
-	find_places(function, places);
-	move_together(function, function->root->desc.mmio, places);
-	if (function->root->desc.pio)
-		move_together(function, function->root->desc.pio, places);
-	/* These decline already, all at once. */
+	read_header(function->dev, &h);
 	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++)
-		if (!places[i].bus)
-			take_away(&function->bars[i]);
+		places[i] = find_place(&function->bars[i], &h);
+	update(function, places);
+}
+
+/* --- coming and going --------------------------------------------------------- */
+
+static void describe(struct via_root_bar *bar, struct via_claim_desc *desc)
+{
+	const struct via_root_function *function = bar->function;
+	int rank = (int)(function->devfn * VIA_ROOT_BARS + index_of(bar));
+
+	*desc = (struct via_claim_desc){
+		.start = bar->start,
+		.last = bar->start + (bar->size - 1),
+		.priority = function->root->desc.priority - 1 - rank,
+		.offset = bar->region == VIA_REGION_VGA ? bar->start : 0,
+		.ops = bar->region == VIA_REGION_ROM ? &rom_ops : &bar_ops,
+		.opaque = bar,
+		.name = via_device_name(function->dev),
+		/* What its registers do with an access is the BAR's own bus's to say. */
+		.valid_unaligned = true,
+		.impl_unaligned = true,
+		.flags = VIA_BUS_DISABLED,
+	};
+}
+
+/* False: the function has no such thing. */
+static bool init_bar(struct via_root_function *function, unsigned int i)
+{
+	struct via_root_bar *bar = &function->bars[i];
+	struct via_region_info info;
+
+	*bar = (struct via_root_bar){.function = function, .region = i};
+	if (i >= VIA_ROOT_ROM)
+		bar->region = i == VIA_ROOT_ROM ? VIA_REGION_ROM : VIA_REGION_VGA;
+	if (via_device_region_info(function->dev, bar->region, &info) || !info.size)
+		return false;
+	bar->size = info.size;
+	bar->io = info.io;
+	if (i >= VIA_ROOT_VGA) {
+		const struct via_vga_range *range = &via_vga_ranges[i - VIA_ROOT_VGA];
+
+		bar->start = range->start;
+		bar->size = range->last - range->start + 1;
+		bar->io = range->io;
+	}
+	return bus_of(bar);
+}
+
+int via_root_bars_add(struct via_root_function *function)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < VIA_ROOT_BARS; i++) {
+		struct via_root_bar *bar = &function->bars[i];
+		struct via_claim_desc desc;
+
+		if (!init_bar(function, i))
+			continue;
+		describe(bar, &desc);
+		ret = via_bus_add(bus_of(bar), &desc, &bar->claim);
+	}
+	if (ret)
+		via_root_bars_remove(function);
+	return ret;
 }
 
 void via_root_bars_remove(struct via_root_function *function)
 {
-	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++)
-		take_away(&function->bars[i]);
+	const struct place nowhere[VIA_ROOT_BARS] = {{.on = false}};
+
+	update(function, nowhere);
+	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++) {
+		if (function->bars[i].claim)
+			via_bus_remove_async(function->bars[i].claim, NULL, NULL);
+		function->bars[i].claim = NULL;
+	}
 }

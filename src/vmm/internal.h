@@ -36,10 +36,14 @@ struct via_root_function;
 /* One BAR, or what is like one, on a bus of the machine's. */
 struct via_root_bar {
 	struct via_root_function *function; /* constant */
-	unsigned int region;		    /* constant: of the device */
-	struct via_claim *claim;	    /* root->lock; NULL: not to be seen */
-	struct via_bus *bus;		    /* root->lock; of claim */
-	uint64_t start;			    /* root->lock; of claim */
+	/* Constant while the function is plugged in. */
+	unsigned int region; /* of the device */
+	bool io;
+	uint64_t size;
+	struct via_claim *claim; /* NULL: there is no such BAR, or no bus for it */
+
+	uint64_t start; /* root->lock: of the claim, whether it is seen or not */
+	bool on;	/* root->lock: it is seen */
 };
 
 /* A function that is plugged in. */
@@ -112,10 +116,11 @@ static inline struct via_root_function *via_root_function_at(struct via_pci_root
 	return atomic_load_explicit(&root->functions[devfn], memory_order_acquire);
 }
 
-/* bars.c: what config space says, on the buses. Lock held, in a section. */
-void via_root_bars_init(struct via_root_function *function);
+/* bars.c. Unseen at first; as via_bus_add(). */
+int via_root_bars_add(struct via_root_function *function);
+/* What config space says, on the buses. Lock held, in a section. */
 void via_root_bars_update(struct via_root_function *function);
-/* None of them is there any more: callbacks may still run for a grace period. */
+/* In a section. None of them is there any more: callbacks may still run for a grace period. */
 void via_root_bars_remove(struct via_root_function *function);
 
 /* config.c */

@@ -222,12 +222,21 @@ static int plug_in(struct via_pci_root *root, struct via_root_function *function
 	pthread_mutex_unlock(&root->lock);
 	if (ret)
 		return ret;
+	via_epoch_enter();
+	ret = via_root_bars_add(function);
+	via_epoch_exit();
+	if (ret)
+		return ret;
 	at.device = (uint8_t)(function->devfn / 8);
 	at.function = (uint8_t)(function->devfn % 8);
 	function->wire = via_root_wire(root, function->devfn, interrupt_pin(function->dev));
 	ret = open_function(function);
-	if (ret)
+	if (ret) {
+		via_epoch_enter();
+		via_root_bars_remove(function);
+		via_epoch_exit();
 		return ret;
+	}
 	function->open = true;
 	via_device_set_addr(function->dev, &at);
 	pthread_mutex_lock(&root->lock);
@@ -256,7 +265,6 @@ int via_pci_root_add(struct via_pci_root *root, struct via_device *dev,
 	function->root = root;
 	function->dev = dev;
 	atomic_init(&function->refs, 1);
-	via_root_bars_init(function);
 	pthread_mutex_lock(&root->plug);
 	ret = plug_in(root, function, addr);
 	pthread_mutex_unlock(&root->plug);
