@@ -199,11 +199,11 @@ static void update(struct via_root_function *function, const struct place *place
 
 void via_root_bars_update(struct via_root_function *function)
 {
-	struct place places[VIA_ROOT_BARS];
+	struct place places[VIA_ROOT_BARS] = {{.on = false}};
 	struct header h;
 
 	read_header(function->dev, &h);
-	for (unsigned int i = 0; i < VIA_ROOT_BARS; i++)
+	for (unsigned int i = 0; i < VIA_ROOT_BARS && !function->off; i++)
 		places[i] = find_place(&function->bars[i], &h);
 	update(function, places);
 }

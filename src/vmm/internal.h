@@ -56,6 +56,7 @@ struct via_root_function {
 
 	atomic_uint refs; /* the table and removal are one, others pass */
 	bool open;	  /* root->plug, or of the last reference: the device is */
+	bool off;	  /* root->lock: no BAR is to be seen, whatever config space says */
 	struct via_root_bar bars[VIA_ROOT_BARS];
 	struct via_root_function *next_held;	/* of a reset: root->plug */
 	struct via_root_function *next_leaving; /* root->lock */

@@ -280,10 +280,17 @@ int via_pci_root_add(struct via_pci_root *root, struct via_device *dev,
 
 /* --- reset ----------------------------------------------------------------- */
 
+/* In a section with lock held. */
+static void switch_bars(struct via_root_function *function, bool on)
+{
+	function->off = !on;
+	if (via_root_function_at(function->root, function->devfn) == function)
+		via_root_bars_update(function);
+}
+
+/* Nobody is in its BARs, nor will be. */
 static void reset_function(struct via_root_function *function)
 {
-	struct via_pci_root *root = function->root;
-
 	if (function->open)
 		via_device_close(function->dev);
 	/* One that cannot be opened again answers nothing until it can. */
@@ -291,10 +298,6 @@ static void reset_function(struct via_root_function *function)
 	if (!function->open)
 		via_log(VIA_LOG_ERROR, "%s: out of order after a reset of the machine",
 			via_device_name(function->dev));
-	via_root_lock(root);
-	if (via_root_function_at(root, function->devfn) == function)
-		via_root_bars_update(function);
-	via_root_unlock(root);
 }
 
 int via_pci_root_reset(struct via_pci_root *root)
@@ -304,7 +307,7 @@ int via_pci_root_reset(struct via_pci_root *root)
 	if (via_epoch_inside())
 		return -EDEADLK;
 	pthread_mutex_lock(&root->plug);
-	pthread_mutex_lock(&root->lock);
+	via_root_lock(root);
 	for (unsigned int i = 0; i < VIA_ROOT_FUNCTIONS; i++) {
 		struct via_root_function *function = via_root_function_at(root, i);
 
@@ -313,10 +316,16 @@ int via_pci_root_reset(struct via_pci_root *root)
 		atomic_fetch_add(&function->refs, 1);
 		function->next_held = held;
 		held = function;
+		switch_bars(function, false);
 	}
-	pthread_mutex_unlock(&root->lock);
+	via_root_unlock(root);
+	(void)via_epoch_synchronize();
 	for (struct via_root_function *f = held; f; f = f->next_held)
 		reset_function(f);
+	via_root_lock(root);
+	for (struct via_root_function *f = held; f; f = f->next_held)
+		switch_bars(f, true);
+	via_root_unlock(root);
 	atomic_store_explicit(&root->config_address, 0, memory_order_relaxed);
 	pthread_mutex_unlock(&root->plug);
 	for (; held; held = next) {

@@ -238,6 +238,42 @@ static void test_dma(void **state)
 	via_bus_free(mmio);
 }
 
+/* --- a guest that goes on during a reset --------------------------------------------- */
+
+struct busy {
+	struct machine *m;
+	bool stop; /* atomic */
+};
+
+static void *keep_busy(void *opaque)
+{
+	struct busy *b = opaque;
+
+	while (!__atomic_load_n(&b->stop, __ATOMIC_SEQ_CST)) {
+		set_bar(b->m, A, 2, 0x5000);
+		command(b->m, A, BOTH);
+		for (unsigned int i = 0; i < 50; i++)
+			(void)get(b->m->pio, 0x5000, 4);
+	}
+	return NULL;
+}
+
+/* Ports are decoded by nobody but the bus: it must not have them while the device is closed. */
+static void test_nothing_reaches_what_is_off(void **state)
+{
+	struct busy b = {.m = *state};
+	struct machine *m = *state;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, keep_busy, &b), 0);
+	for (unsigned int i = 0; i < 200; i++)
+		assert_int_equal(via_pci_root_reset(m->root), 0);
+	__atomic_store_n(&b.stop, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	assert_int_equal(m->toy[0]->strays, 0);
+	set_up_bars(m);
+}
+
 /* --- all at once ------------------------------------------------------------------- */
 
 struct vcpu {
@@ -324,6 +360,7 @@ int main(void)
 		WITH_MACHINE(test_eject_of_a_busy_device),
 		WITH_MACHINE(test_reset_of_the_machine),
 		cmocka_unit_test(test_dma),
+		WITH_MACHINE(test_nothing_reaches_what_is_off),
 		WITH_MACHINE(test_all_at_once),
 	};
 

@@ -37,12 +37,18 @@ struct toy {
 	unsigned int kinds;	/* atomic: bits 1 << enum via_reset */
 	uint64_t last;		/* atomic: value of a register write */
 	unsigned int last_size; /* atomic */
+	bool closed;		/* atomic */
+	unsigned int strays;	/* atomic: reads while closed */
 };
 
 static inline uint64_t toy_read(struct via_device *dev, void *model, unsigned int bar,
 				uint64_t offset, unsigned int size)
 {
-	return ((struct toy *)model)->who << 24 | bar << 16 | offset;
+	struct toy *t = model;
+
+	if (__atomic_load_n(&t->closed, __ATOMIC_SEQ_CST))
+		__atomic_fetch_add(&t->strays, 1, __ATOMIC_SEQ_CST);
+	return t->who << 24 | bar << 16 | offset;
 }
 
 static inline void toy_write(struct via_device *dev, void *model, unsigned int bar, uint64_t offset,
@@ -64,7 +70,10 @@ static inline bool toy_doorbell(struct via_device *dev, void *model, unsigned in
 
 static inline void toy_reset(struct via_device *dev, void *model, enum via_reset kind)
 {
-	__atomic_fetch_or(&((struct toy *)model)->kinds, 1u << kind, __ATOMIC_SEQ_CST);
+	struct toy *t = model;
+
+	__atomic_fetch_or(&t->kinds, 1u << kind, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->closed, kind == VIA_RESET_CLOSE, __ATOMIC_SEQ_CST);
 }
 
 /* A device that masters the bus all the time, with its lock held. */
