@@ -5,8 +5,6 @@
  */
 #include "linux-vmm.h"
 
-#include <string.h>
-
 #define TABLE_AT 0xf0000u
 #define FLOATING_SIZE 16u
 #define HEADER_SIZE 44u
@@ -26,6 +24,13 @@ static uint8_t checksum(const uint8_t *p, size_t len)
 	return (uint8_t)-sum;
 }
 
+/* Letters and no NUL. */
+static void put_text(uint8_t *p, const char *text)
+{
+	while (*text)
+		*p++ = (uint8_t)*text++;
+}
+
 static uint8_t *add_processor(uint8_t *p, unsigned int id)
 {
 	p[0] = 0;
@@ -36,11 +41,11 @@ static uint8_t *add_processor(uint8_t *p, unsigned int id)
 	return p + 20;
 }
 
-static uint8_t *add_bus(uint8_t *p, unsigned int id, const char name[6])
+static uint8_t *add_bus(uint8_t *p, unsigned int id, const char *name)
 {
 	p[0] = 1;
 	p[1] = (uint8_t)id;
-	memcpy(p + 2, name, 6);
+	put_text(p + 2, name);
 	return p + 8;
 }
 
@@ -85,15 +90,15 @@ void mptable_write(struct machine *m)
 	p = add_interrupt(p, 4, 1, BUS_ISA, 0, 0xff, 1); /* NMI on LINT1 */
 	n += 2;
 
-	memcpy(table, "PCMP", 4);
+	put_text(table, "PCMP");
 	via_put_le16(table + 4, (uint16_t)(p - table));
 	table[6] = 4;
-	memcpy(table + 8, "VIADUCT LINUX-VMM   ", 20);
+	put_text(table + 8, "VIADUCT LINUX-VMM   ");
 	via_put_le16(table + 34, (uint16_t)n);
 	via_put_le32(table + 36, LAPIC);
 	table[7] = checksum(table, (size_t)(p - table));
 
-	memcpy(floating, "_MP_", 4);
+	put_text(floating, "_MP_");
 	via_put_le32(floating + 4, TABLE_AT + FLOATING_SIZE);
 	floating[8] = 1;
 	floating[9] = 4;

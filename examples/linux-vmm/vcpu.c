@@ -88,7 +88,7 @@ static void *run(void *opaque)
 			break;
 		}
 		(void)via_kvm_vcpu_describe(vcpu->glue, text, sizeof(text));
-		fprintf(stderr, "linux-vmm: vCPU %ld: %s\n", vcpu - m->vcpus, text);
+		fprintf(stderr, "linux-vmm: vCPU %td: %s\n", vcpu - m->vcpus, text);
 		machine_end(m, "a vCPU cannot run");
 		break;
 	}

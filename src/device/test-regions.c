@@ -68,6 +68,58 @@ static void test_access(void **state)
 	assert_int_equal(via_device_mapped_write(dev, 6, 0, 4, 0), -EINVAL);
 }
 
+/* One access by a bus that has the BAR in it. */
+static void test_by_a_bus(void **state)
+{
+	static const uint8_t rom[] = {0x55, 0xaa, 1, 2, 3};
+	static const struct via_device_desc vga = {
+		.name = "vga",
+		.ident = {.vendor = 0x1b36, .device = 1, .class_code = 0x030000},
+		.bars[0] = {.size = 16},
+		.rom = {rom, sizeof(rom)},
+	};
+	struct model *m = calloc(1, sizeof(*m)), *other = *state;
+	struct via_device *dev;
+	uint64_t v;
+
+	assert_non_null(m);
+	assert_int_equal(via_device_new(&vga, &ops, m, NULL, &dev), 0);
+	assert_int_equal(via_device_open(dev), 0);
+	assert_int_equal(via_device_bar_read(dev, 0, 8, 8, &v), 0);
+	assert_true(v == 0x1122334455667708);
+	assert_int_equal(via_device_bar_write(dev, 0, 12, 4, 0x1234), 0);
+	assert_true(m->last_offset == 12 && m->last_value == 0x1234);
+	/* Ends, widths, and what is not there. */
+	assert_int_equal(via_device_bar_read(dev, 0, 12, 8, &v), -EINVAL);
+	assert_int_equal(via_device_bar_read(dev, 0, 16, 1, &v), -EINVAL);
+	assert_int_equal(via_device_bar_read(dev, 0, 0, 3, &v), -EINVAL);
+	assert_int_equal(via_device_bar_write(dev, 0, 13, 4, 0), -EINVAL);
+	assert_int_equal(via_device_bar_write(dev, 1, 0, 4, 0), -EINVAL);
+	assert_int_equal(via_device_bar_write(dev, VIA_REGION_ROM, 0, 4, 0), -EINVAL);
+	assert_int_equal(via_device_bar_write(dev, VIA_REGION_CONFIG, 0, 4, 0), -EINVAL);
+	/* The ROM is 2 KiB, and ones behind its image. */
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_ROM, 1, 8, &v), 0);
+	assert_true(v == 0xffffffff030201aa);
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_ROM, 2047, 1, &v), 0);
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_ROM, 2048, 1, &v), -EIO);
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_ROM, 0, 16, &v), -EINVAL);
+	/* COMMAND does not gate VGA and ports, whose bus is to know. */
+	command(dev, 0, 2);
+	assert_int_equal(via_device_bar_read(dev, 0, 0, 4, &v), -EIO);
+	assert_int_equal(via_device_bar_write(dev, 0, 0, 4, 0), -EIO);
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_ROM, 0, 4, &v), -EIO);
+	assert_int_equal(via_device_bar_write(dev, VIA_REGION_VGA, 0x3c0, 2, 0x55aa), 0);
+	assert_true(m->last_offset == 0x3c0 && m->last_size == 2);
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_VGA, 0xb8000, 4, &v), 0);
+	assert_int_equal(v, (uint32_t)(0x1122334455667700 + 0xb8000));
+	assert_int_equal(via_device_bar_read(dev, VIA_REGION_VGA, 0xc0000, 4, &v), -EINVAL);
+	assert_int_equal(via_device_bar_read(other->dev, VIA_REGION_VGA, 0xb8000, 4, &v), -EINVAL);
+	command(other->dev, 0, 3);
+	assert_int_equal(via_device_bar_read(other->dev, 2, 4, 4, &v), 0);
+	via_device_close(dev);
+	via_device_free(dev);
+}
+
 static void test_memory_disabled(void **state)
 {
 	struct model *m = *state;
@@ -227,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_DEVICE(test_access),
+		WITH_DEVICE(test_by_a_bus),
 		WITH_DEVICE(test_memory_disabled),
 		WITH_DEVICE(test_table_hidden),
 		WITH_DEVICE(test_revocation),

@@ -23,6 +23,7 @@ static void test_places(void **state)
 	struct via_error err = {0};
 
 	assert_int_equal(via_pci_root_add(m->root, t->dev, &addr, &err), -EEXIST);
+	assert_non_null(strstr(err.text, "taken"));
 	addr.device = 0;
 	assert_int_equal(via_pci_root_add(m->root, t->dev, &addr, NULL), -EEXIST);
 	addr.device = 32;
@@ -32,7 +33,9 @@ static void test_places(void **state)
 	assert_int_equal(via_pci_root_add(m->root, t->dev, &addr, NULL), -EINVAL);
 	addr.bus = 0;
 	assert_int_equal(via_device_open(t->dev), 0);
-	assert_int_equal(via_pci_root_add(m->root, t->dev, &addr, NULL), -EBUSY);
+	err = (struct via_error){0};
+	assert_int_equal(via_pci_root_add(m->root, t->dev, &addr, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "in use"));
 	via_device_close(t->dev);
 	/* Once is enough. */
 	assert_int_equal(via_pci_root_add(m->root, m->toy[0]->dev, &addr, NULL), -EBUSY);
@@ -51,6 +54,27 @@ static void test_places(void **state)
 	via_device_free(u->dev);
 }
 
+static void test_a_full_bus(void **state)
+{
+	struct machine *m = machine_new(4);
+	struct toy *toys[VIA_PCI_SLOTS];
+	struct via_error err = {0};
+
+	for (unsigned int i = 1; i < VIA_PCI_SLOTS; i++) {
+		toys[i] = toy_new(&toy_desc, i);
+		assert_int_equal(via_pci_root_add(m->root, toys[i]->dev, NULL, NULL), 0);
+		assert_int_equal(cfg(m, DEVFN(i, 0), 0, 4), 0x00011b36);
+	}
+	toys[0] = toy_new(&toy_desc, 0);
+	assert_int_equal(via_pci_root_add(m->root, toys[0]->dev, NULL, &err), -ENOSPC);
+	assert_non_null(strstr(err.text, "full"));
+	via_pci_root_free(m->root);
+	m->root = NULL;
+	for (unsigned int i = 0; i < VIA_PCI_SLOTS; i++)
+		via_device_free(toys[i]->dev);
+	machine_free(m);
+}
+
 static void test_removal(void **state)
 {
 	struct machine *m = *state;
@@ -66,7 +90,7 @@ static void test_removal(void **state)
 	assert_int_equal(via_pci_root_add(m->root, m->toy[0]->dev,
 					  &(struct via_pci_addr){.device = 1}, NULL),
 			 0);
-	assert_int_equal(cfg(m, A, PCI_BAR(4), 4), 0);
+	assert_int_equal(cfg(m, A, PCI_BAR(4), 4), 8);
 	assert_int_equal(cfg(m, A, PCI_COMMAND, 2), 0);
 	assert_false(there(m->mmio, 0xd0000000));
 	set_up_bars(m);
@@ -355,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_MACHINE(test_places),
+		cmocka_unit_test(test_a_full_bus),
 		WITH_MACHINE(test_removal),
 		WITH_MACHINE(test_eject),
 		WITH_MACHINE(test_eject_of_a_busy_device),

@@ -9,7 +9,7 @@
 static void test_sizing(void **state)
 {
 	static const uint32_t expected[] = {0xffff8004, 0xffffffff, 0xfffffff1,
-					    0xffffffc0, 0xffff0000, 0};
+					    0xffffffc0, 0xffff0008, 0};
 	struct machine *m = *state;
 
 	/* Decoding as well as not. */

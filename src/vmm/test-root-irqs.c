@@ -118,9 +118,15 @@ static void test_msi(void **state)
 	set_cfg(m, C, cap + PCI_MSI_CONTROL, 2, PCI_MSI_CONTROL_ENABLE);
 	via_irq_trigger(m->toy[2]->dev, 0);
 	expect(m, 4, 0xfee0000c, 0x31, C, 0);
+	set_cfg(m, C, cap + PCI_MSI_CONTROL, 2, PCI_MSI_CONTROL_ENABLE | 2 << 4);
+	via_irq_trigger(m->toy[2]->dev, 1);
+	expect(m, 5, 0xfee0000c, 0x31, C, 1);
+	set_cfg(m, C, cap + PCI_MSI_CONTROL, 2, PCI_MSI_CONTROL_ENABLE | 5 << 4);
+	via_irq_trigger(m->toy[2]->dev, 30);
+	expect(m, 6, 0xfee0000c, 0x3e, C, 30);
 	set_cfg(m, C, cap + PCI_MSI_CONTROL, 2, 0);
 	via_irq_trigger(m->toy[2]->dev, 0);
-	expect(m, 4, 0xfee0000c, 0x31, C, 0);
+	expect(m, 6, 0xfee0000c, 0x3e, C, 30);
 }
 
 static void expect_wire(struct machine *m, unsigned int n, unsigned int line, bool level)

@@ -26,7 +26,7 @@
 #define VECTORS 4u
 #define BAR2_SIZE 16u	   /* ports */
 #define BAR3_SIZE 64u	   /* 32 bits, narrow */
-#define BAR4_SIZE 0x10000u /* 32 bits */
+#define BAR4_SIZE 0x10000u /* 32 bits, prefetchable */
 
 /* A register reads as who << 24 | BAR << 16 | offset. */
 struct toy {
@@ -108,8 +108,8 @@ static const uint8_t toy_rom[] = {0x55, 0xaa, 1, 2, 3, 4, 5, 6};
 		    .valid_max = 4,                                                               \
 		    .impl_min = 4,                                                                \
 		    .impl_max = 4},                                                               \
-	.bars[4] = {.size = BAR4_SIZE}, .rom = {toy_rom, sizeof(toy_rom)},                        \
-	.power_management = true
+	.bars[4] = {.size = BAR4_SIZE, .flags = VIA_BAR_PREFETCH},                                \
+	.rom = {toy_rom, sizeof(toy_rom)}, .power_management = true
 
 static const struct via_device_desc toy_desc = {
 	TOY_COMMON,
@@ -121,7 +121,8 @@ static const struct via_device_desc toy_msi_desc = {
 	TOY_COMMON,
 	.msi = {.vectors = 4, .addr64 = true, .maskable = true},
 };
-static const struct via_device_desc toy_msi32_desc = {TOY_COMMON, .msi = {.vectors = 1}};
+static const struct via_device_desc toy_msi32_desc = {TOY_COMMON,
+						      .msi = {.vectors = 32, .maskable = true}};
 
 static const struct via_device_ops toy_ops = {
 	.read = toy_read,
