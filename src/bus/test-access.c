@@ -172,6 +172,151 @@ static void case_37_38_39_45_widths(void **state)
 	via_bus_free(bus);
 }
 
+/* What a device of words was told to write of them. */
+struct words {
+	uint8_t mem[64];
+	struct {
+		uint64_t offset, value;
+		unsigned int size, lanes;
+	} call[8];
+	unsigned int n, n_plain;
+	int ret;
+	bool big_endian;
+};
+
+static int words_lanes(void *opaque, uint64_t offset, unsigned int size, uint64_t value,
+		       unsigned int lanes)
+{
+	struct words *w = opaque;
+	unsigned int i;
+
+	w->call[w->n % 8].offset = offset;
+	w->call[w->n % 8].value = value;
+	w->call[w->n % 8].size = size;
+	w->call[w->n++ % 8].lanes = lanes;
+	if (w->ret)
+		return w->ret;
+	for (i = 0; i < size; i++) {
+		if (lanes >> i & 1)
+			w->mem[offset + i] =
+				(uint8_t)(value >> 8 * (w->big_endian ? size - 1 - i : i));
+	}
+	return VIA_BUS_OK;
+}
+
+static int words_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	((struct words *)opaque)->n_plain++;
+	return words_lanes(opaque, offset, size, value, (1u << size) - 1);
+}
+
+static int words_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
+{
+	fail();
+	return -EIO;
+}
+
+/* Every offset and length beside an array of bytes: no byte more is written, and none is read. */
+static void case_39_lanes(void **state)
+{
+	static const struct via_bus_ops ops = {words_read, words_write, words_lanes};
+	unsigned int min, max, offset, len, i, variant;
+
+	for (variant = 0; variant < 24; variant++) {
+		struct via_bus *bus = new_bus();
+		struct words w = {.big_endian = variant & 1};
+		struct via_claim_desc desc = {.start = BASE,
+					      .last = BASE + 63,
+					      .ops = &ops,
+					      .opaque = &w,
+					      .valid_unaligned = true};
+
+		min = 2u << variant / 2 % 3;
+		max = variant / 6 % 2 ? 8 : min;
+		desc.impl_min = (uint8_t)min;
+		desc.impl_max = (uint8_t)max;
+		desc.impl_unaligned = variant / 12;
+		desc.flags = w.big_endian ? VIA_BUS_BIG_ENDIAN : 0;
+		add_desc(bus, &desc);
+		for (offset = 0; offset < 16; offset++) {
+			for (len = 1; len <= 16; len++) {
+				uint8_t want[64], buf[16];
+
+				memset(w.mem, 0xee, sizeof(w.mem));
+				memset(want, 0xee, sizeof(want));
+				for (i = 0; i < len; i++)
+					buf[i] = want[offset + i] = (uint8_t)(i + 1);
+				assert_int_equal(via_bus_write(bus, BASE + offset, buf, len, NULL),
+						 0);
+				assert_memory_equal(w.mem, want, sizeof(want));
+			}
+			for (len = 1; len <= 8; len *= 2) {
+				w.n = 0;
+				assert_int_equal(via_bus_write_value(bus, BASE + offset, len,
+								     0x0807060504030201),
+						 0);
+				for (i = 0; i < len; i++)
+					assert_int_equal(w.mem[offset + i], i + 1);
+				for (i = 0; i < w.n; i++) {
+					assert_true(w.call[i].lanes);
+					assert_true(w.call[i].size >= min && w.call[i].size <= max);
+				}
+			}
+		}
+		via_bus_free(bus);
+	}
+}
+
+static void lanes_one_by_one(void **state)
+{
+	static const struct via_bus_ops ops = {NULL, words_write, words_lanes};
+	static const struct via_bus_ops no_lanes = {NULL, words_write};
+	struct via_bus *bus = new_bus();
+	struct words w = {0};
+	struct dev beneath = {0};
+	struct via_claim_desc desc = {.start = BASE,
+				      .last = BASE + 63,
+				      .ops = &ops,
+				      .opaque = &w,
+				      .impl_min = 4,
+				      .priority = 1};
+
+	add_desc(bus, &desc);
+	add(bus, &beneath, BASE, BASE + 63, 0);
+	assert_int_equal(via_bus_write_value(bus, BASE + 6, 1, 0x5a), 0);
+	assert_int_equal(w.n, 1);
+	assert_int_equal(w.call[0].offset, 4);
+	assert_int_equal(w.call[0].size, 4);
+	assert_int_equal(w.call[0].lanes, 4);
+	assert_int_equal(w.call[0].value, 0x5a0000);
+	assert_int_equal(via_bus_write_value(bus, BASE + 8, 2, 0x1234), 0);
+	assert_int_equal(w.call[1].lanes, 3);
+	assert_int_equal(w.call[1].value, 0x1234);
+	/* A whole word is an ordinary write. */
+	assert_int_equal(w.n_plain, 0);
+	assert_int_equal(via_bus_write_value(bus, BASE + 8, 4, 1), 0);
+	assert_int_equal(w.n_plain, 1);
+	assert_int_equal(beneath.n_writes, 0);
+	/* Declined, it is the write of those beneath; refused, it ends. */
+	w.ret = VIA_BUS_DECLINE;
+	assert_int_equal(via_bus_write_value(bus, BASE + 6, 1, 0x77), 0);
+	assert_int_equal(beneath.n_writes, 1);
+	assert_int_equal(beneath.mem[6], 0x77);
+	w.ret = -EIO;
+	assert_int_equal(via_bus_write_value(bus, BASE + 6, 1, 0x77), -EIO);
+	assert_int_equal(beneath.n_writes, 1);
+	via_bus_free(bus);
+
+	/* Without them, and without consent to two accesses, nobody takes it. */
+	bus = new_bus();
+	desc.ops = &no_lanes;
+	add_desc(bus, &desc);
+	w = (struct words){0};
+	assert_int_equal(via_bus_write_value(bus, BASE + 6, 1, 0x5a), -ENXIO);
+	assert_int_equal(w.n, 0);
+	via_bus_free(bus);
+}
+
 static void valid_widths(void **state)
 {
 	struct via_bus *bus = new_bus();
@@ -468,6 +613,8 @@ int main(void)
 		cmocka_unit_test(case_35_matrix),
 		cmocka_unit_test(case_36_unaligned),
 		cmocka_unit_test(case_37_38_39_45_widths),
+		cmocka_unit_test(case_39_lanes),
+		cmocka_unit_test(lanes_one_by_one),
 		cmocka_unit_test(valid_widths),
 		cmocka_unit_test(missing_callbacks),
 		cmocka_unit_test(case_40_crossing),
