@@ -233,18 +233,21 @@ static bool take_event(const struct via_bus_view *view, struct via_bus_access *a
 static const struct via_bus_entry *look(const struct via_bus_map *map, uint64_t addr,
 					uint64_t *last)
 {
-	const struct via_bus_entry *entry = via_bus_map_find(map, addr);
+	const struct via_bus_entry *entry = via_bus_map_guess(map, addr);
 	struct via_bus_cursor at;
 
-	if (entry) {
-		*last = via_min_u64(*last, entry->last);
-		return entry;
+	if (!entry) {
+		at = via_bus_map_seek(map, addr);
+		entry = via_bus_cursor_entry(&at);
+		if (!entry || entry->start > *last)
+			return NULL;
+		if (entry->start > addr) {
+			*last = entry->start - 1;
+			return NULL;
+		}
 	}
-	at = via_bus_map_seek(map, addr);
-	entry = via_bus_cursor_entry(&at);
-	if (entry && entry->start <= *last)
-		*last = entry->start - 1;
-	return NULL;
+	*last = via_min_u64(*last, entry->last);
+	return entry;
 }
 
 /*

@@ -48,7 +48,6 @@ struct via_bus_event *via_claim_event_new(const struct via_claim *claim, uint64_
 {
 	const struct via_bus_ioeventfd *desc = claim->desc.ioeventfd;
 	struct via_bus_event *e = calloc(1, sizeof(*e));
-	int flags = fcntl(desc->fd, F_GETFL);
 
 	if (!e)
 		return NULL;
@@ -56,7 +55,7 @@ struct via_bus_event *via_claim_event_new(const struct via_claim *claim, uint64_
 	e->len = desc->len;
 	e->match = desc->match;
 	e->data = desc->data;
-	e->nonblock = flags >= 0 && flags & O_NONBLOCK;
+	e->nonblock = claim->nonblock;
 	atomic_init(&e->fd, desc->fd);
 	return e;
 }
@@ -70,6 +69,7 @@ struct claim_of_event {
 static struct via_claim *claim_alloc(const struct via_claim_desc *desc)
 {
 	struct claim_of_event *both;
+	int flags;
 
 	if (!desc->ioeventfd)
 		return calloc(1, sizeof(struct via_claim));
@@ -82,6 +82,8 @@ static struct via_claim *claim_alloc(const struct via_claim_desc *desc)
 	else if (both->ioeventfd.len < 8)
 		both->ioeventfd.data &= (UINT64_C(1) << 8 * both->ioeventfd.len) - 1;
 	both->claim.desc.ioeventfd = &both->ioeventfd;
+	flags = fcntl(desc->ioeventfd->fd, F_GETFL);
+	both->claim.nonblock = flags >= 0 && flags & O_NONBLOCK;
 	return &both->claim;
 }
 

@@ -335,7 +335,6 @@ static inline int leave(int ret)
 #define PLAIN __attribute__((always_inline))
 
 /* In the section that the caller has begun, which ends here. */
-
 static inline PLAIN int read_plain(struct request *r, struct via_epoch_slot *slot,
 				   const struct via_bus_entry *entry, uint64_t addr,
 				   unsigned int size)
@@ -374,43 +373,78 @@ static inline PLAIN int write_plain(struct request *r, struct via_epoch_slot *sl
 	return leave(0);
 }
 
-/* The bus below if the upper one has at most one claim, which is elsewhere. */
-static inline const struct via_bus_entry *guess_below(struct via_bus *bus, uint64_t addr,
-						      unsigned int size)
+/*
+ * The piece at @addr that the windows name, of the bus itself or, if that has at
+ * most one claim and it is elsewhere, of the one below. @ret_view: whose.
+ */
+static inline const struct via_bus_entry *
+guess(struct via_bus *bus, uint64_t addr, unsigned int size, const struct via_bus_view **ret_view)
 {
 	const struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry = via_bus_map_guess(&view->map, addr);
 	const struct via_bus_chunk *chunk = view->map.first;
 
-	if (!bus->below || view->events || view->map.n_chunks > 1 ||
+	*ret_view = view;
+	if (entry || !bus->below)
+		return entry;
+	if (view->events || view->map.n_chunks > 1 ||
 	    (chunk && (chunk->n > 1 || (addr <= chunk->entry[0].last &&
 					(addr >= chunk->base || chunk->base - addr < size)))))
 		return NULL;
-	return via_bus_map_guess(&via_bus_view_get(bus->below)->map, addr);
+	*ret_view = via_bus_view_get(bus->below);
+	return via_bus_map_guess(&(*ret_view)->map, addr);
 }
 
-/* In the section that the caller has begun. */
-static __attribute__((noinline)) int read_below(struct via_bus *bus, uint64_t addr,
-						unsigned int size, uint64_t *ret_value)
+/* Nobody is there, for certain, and it is no access that would be an error. */
+static inline bool is_nobody(struct via_bus *bus, uint64_t addr, unsigned int size)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+
+	if (!size_ok(size) || addr > bus->last || size - 1 > bus->last - addr)
+		return false;
+	if (view->events || !via_bus_map_is_gap(&view->map, addr, size))
+		return false;
+	if (!bus->below)
+		return true;
+	view = via_bus_view_get(bus->below);
+	return !view->events && via_bus_map_is_gap(&view->map, addr, size);
+}
+
+/* What is not plain at the first look; in the section that the caller has begun, which ends here.
+ */
+static __attribute__((noinline)) int read_second(struct via_bus *bus, uint64_t addr,
+						 unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	const struct via_bus_entry *entry = guess_below(bus, addr, size);
+	const struct via_bus_view *view;
+	const struct via_bus_entry *entry = guess(bus, addr, size, &view);
 	struct request r = {.bus = bus, .addr = addr, .size = size, .ret_value = ret_value};
 
 	if (entry && is_direct(entry, entry->direct_read, addr, size))
 		return read_plain(&r, slot, entry, addr, size);
+	if (!entry && is_nobody(bus, addr, size))
+		return leave(read_refused(&r, -ENXIO));
 	atomic_store_explicit(&slot->word, 0, memory_order_release);
 	return read_general(bus, addr, size, ret_value);
 }
 
-static __attribute__((noinline)) int write_below(struct via_bus *bus, uint64_t addr,
-						 unsigned int size, uint64_t value)
+static __attribute__((noinline)) int write_second(struct via_bus *bus, uint64_t addr,
+						  unsigned int size, uint64_t value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	const struct via_bus_entry *entry = guess_below(bus, addr, size);
+	const struct via_bus_view *view;
+	const struct via_bus_entry *entry = guess(bus, addr, size, &view);
 	struct request r = {.bus = bus, .addr = addr, .size = size, .value = value};
 
-	if (entry && is_direct(entry, entry->direct_write, addr, size))
+	/* Reads do not look at ioeventfds: what is plain for them is plain but for those. */
+	if (entry && is_direct(entry, entry->direct_read, addr, size)) {
+		if (entry->flags & VIA_BUS_HAS_EVENTS &&
+		    via_bus_events_write(view->events, addr, size, value))
+			return leave(0);
 		return write_plain(&r, slot, entry, addr, size, value);
+	}
+	if (!entry && is_nobody(bus, addr, size))
+		return leave(write_refused(&r, -ENXIO));
 	atomic_store_explicit(&slot->word, 0, memory_order_release);
 	return write_general(bus, addr, size, value);
 }
@@ -426,7 +460,7 @@ int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, ui
 	via_epoch_begin(slot);
 	entry = via_bus_map_guess(&via_bus_view_get(bus)->map, addr);
 	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_read, addr, size), 0))
-		return read_below(bus, addr, size, ret_value);
+		return read_second(bus, addr, size, ret_value);
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;
@@ -445,7 +479,7 @@ int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, u
 	via_epoch_begin(slot);
 	entry = via_bus_map_guess(&via_bus_view_get(bus)->map, addr);
 	if (__builtin_expect(!entry || !is_direct(entry, entry->direct_write, addr, size), 0))
-		return write_below(bus, addr, size, value);
+		return write_second(bus, addr, size, value);
 	r.bus = bus;
 	r.addr = addr;
 	r.size = size;

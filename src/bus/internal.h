@@ -51,6 +51,7 @@ struct via_claim {
 	struct via_claim *next, **link; /* of all of the bus: bus->lock */
 	struct via_claim *zombie;	/* next of bus->zombies, or of a view's: bus->lock */
 	struct via_bus_event *event;	/* of an ioeventfd: bus->lock */
+	bool nonblock;			/* constant: its descriptor is O_NONBLOCK */
 	bool changing;			/* in the transaction under way: bus->lock */
 	_Atomic(struct via_bus_counters *) counters; /* made when counting begins, kept */
 	_Atomic unsigned int refs;  /* the caller (until removal is complete), the zombies */

@@ -265,8 +265,7 @@ static int rebuild(struct build *b)
 
 static void fill_windows(struct via_bus_map *map)
 {
-	const struct via_bus_chunk *end = map->top[map->n_chunks - 1].chunk;
-	uint64_t span = end->entry[end->n - 1].last - map->base;
+	uint64_t span = map->last - map->base;
 	uint32_t w, i = 0;
 
 	map->shift = 0;
@@ -288,8 +287,11 @@ static void finish(struct build *b, size_t n_top)
 	struct via_bus_map *map = &b->map;
 
 	if (map->n_chunks) {
+		const struct via_bus_chunk *end = map->top[map->n_chunks - 1].chunk;
+
 		map->first = map->top[0].chunk;
 		map->base = map->top[0].start;
+		map->last = end->entry[end->n - 1].last;
 	}
 	if (map->n_chunks > 1) {
 		map->window = (struct via_bus_chunk **)(void *)(map->top + n_top);

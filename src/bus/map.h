@@ -68,10 +68,11 @@ struct via_bus_map {
 	struct via_bus_chunk *first; /* the only one, if n_chunks is 1 */
 	uint32_t n_chunks;
 	uint32_t n_windows;
-	uint64_t base;
-	struct via_bus_chunk *
-		*window;	 /* the one in the middle of each; if n_chunks is more than 1 */
-	struct via_bus_top *top; /* the same */
+	uint64_t base; /* of the first entry */
+	uint64_t last; /* of the last one */
+	/* If n_chunks is more than 1: the one in the middle of each window, and all of them. */
+	struct via_bus_chunk **window;
+	struct via_bus_top *top;
 	unsigned int shift;
 };
 
@@ -146,6 +147,31 @@ via_bus_map_guess(const struct via_bus_map *map, uint64_t addr)
 	entry = (struct via_bus_entry *)(void *)((char *)chunk->entry +
 						 chunk->hint[window] * sizeof(*entry));
 	return __builtin_expect(via_bus_entry_has(entry, addr), 1) ? entry : NULL;
+}
+
+/* Nothing is in [addr, addr + size - 1], which is inside the space. False: something may be. */
+static inline bool via_bus_map_is_gap(const struct via_bus_map *map, uint64_t addr,
+				      unsigned int size)
+{
+	struct via_bus_chunk *chunk = map->first;
+	const struct via_bus_entry *entry;
+	uint64_t window;
+	unsigned int i;
+
+	if (!map->n_chunks || addr > map->last)
+		return true;
+	if (addr < map->base)
+		return map->base - addr >= size;
+	if (map->n_chunks != 1)
+		chunk = map->window[(addr - map->base) >> map->shift];
+	window = (addr - chunk->base) >> chunk->shift;
+	if (window >= VIA_BUS_CHUNK_HINTS)
+		return false;
+	i = chunk->hint[window];
+	entry = &chunk->entry[i];
+	if (entry->last < addr)
+		return i + 1u < chunk->n && entry[1].start > addr && entry[1].start - addr >= size;
+	return entry->start > addr && entry[-1].last < addr && entry->start - addr >= size;
 }
 
 struct via_bus_entry *via_bus_map_find_slow(const struct via_bus_map *map, uint64_t addr);
