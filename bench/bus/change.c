@@ -156,6 +156,8 @@ void measure_register(void)
 				  sample_median(&cases[0], REGISTER_ROUNDS) / 1000,
 				  sample_median(c, REGISTER_ROUNDS) / 50000));
 	}
+	goal_at_most("c.10", "1024 added one by one, each", ours_register(1024, false) / 1000, "us",
+		     1, "each is a commit, which makes a view");
 	register_qemu(&cases[0]);
 }
 
@@ -187,6 +189,9 @@ static void remove_row(unsigned int n, const char *older)
 	}
 	busy = ours_remove(n, true, n_samples);
 	printf(" %12.2f %12.2f %20s\n", busy.p50, busy.p99, older);
+	if (n == 1024)
+		goal_at_most("c.10", "remove at 1024 without a reader, p50", alone.p50, "us", 2,
+			     "");
 	goal_at_most(
 		"G20", goal_text("remove at %u, a busy reader, p50", n), busy.p50, "us", 40,
 		goal_text("%.1f us without a reader; interrupting the reader's CPU takes %.1f us "
