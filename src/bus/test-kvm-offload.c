@@ -476,7 +476,7 @@ static bool kvm_write(struct fixture *f, uint64_t addr, uint32_t len, uint64_t v
 			slot->phys_addr = addr;
 			slot->len = len;
 			slot->pio = 0;
-			memcpy(slot->data, &value, 8);
+			via_put_le64(slot->data, value);
 			__atomic_store_n(&ring->last, next, __ATOMIC_RELEASE);
 		}
 	}
