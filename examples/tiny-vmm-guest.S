@@ -24,7 +24,7 @@
 
 	.section .rodata
 	.code32
-	.globl tiny_vmm_guest, tiny_vmm_guest_end
+	.globl	tiny_vmm_guest, tiny_vmm_guest_size
 tiny_vmm_guest:
 guest:
 	/* Whose page is it? It moves away, and shows the machine's device beneath. */
@@ -189,5 +189,8 @@ idt:	.fill	EDU_VECTOR, 8, 0
 idt_pointer:
 	.word	. - idt - 1
 	.long	AT(idt)
-tiny_vmm_guest_end:
+guest_end:
+
+	.balign	4
+tiny_vmm_guest_size: .long guest_end - guest
 	.section .note.GNU-stack, "", @progbits

@@ -319,7 +319,8 @@ static void withdraw(struct via_kvm *kvm, int error)
 	for (size_t i = 0; i < o->n_have; i++)
 		if (!o->have[i].item.error)
 			o->have[i].item.error = error;
-	set_sources(kvm, o->coalescers, o->n_coalescers, NULL, 0, false);
+	for (size_t i = 0; i < o->n_coalescers; i++)
+		via_coalescer_set_source(o->coalescers[i], NULL);
 	o->n_coalescers = 0;
 }
 

@@ -33,12 +33,11 @@ struct via_kvm_offload {
 
 /* The queue in which KVM puts writes, one for a virtual machine. */
 struct via_kvm_ring {
-	_Atomic(struct kvm_coalesced_mmio_ring *)
-		shared;	      /* NULL until there is a vCPU; then kept */
-	uint32_t n_slots;     /* constant once shared is */
-	int page;	      /* constant: its number in what a vCPU shares; 0: KVM has none */
-	pthread_mutex_t lock; /* who empties it */
-	_Atomic(const void *) owner; /* the thread that does, by an address of its own */
+	struct kvm_coalesced_mmio_ring *_Atomic shared; /* NULL until there is a vCPU; then kept */
+	uint32_t n_slots;				/* constant once shared is */
+	int page;		   /* constant: its number in what a vCPU shares; 0: KVM has none */
+	pthread_mutex_t lock;	   /* who empties it */
+	const void *_Atomic owner; /* the thread that does, by an address of its own */
 };
 
 struct via_kvm {
