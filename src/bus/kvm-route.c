@@ -220,12 +220,33 @@ static int apply(struct draft *draft, struct via_kvm_route_change *change)
 	return -EINVAL;
 }
 
+/*
+ * Messages that are as they were. Whoever sends interrupts asks for each of them, and
+ * that must neither need memory nor take long.
+ */
+static bool is_known(const struct via_kvm *kvm, const struct via_kvm_route_change *changes,
+		     size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		entry_t msi = entry_msi(changes[i].gsi, &changes[i].msi), *entry;
+
+		if (changes[i].kind != VIA_KVM_ROUTE_UPDATE || !kvm->routes.table)
+			return false;
+		entry = find(kvm->routes.table, changes[i].gsi);
+		if (!entry || entry->type != KVM_IRQ_ROUTING_MSI || !same_msi(entry, &msi))
+			return false;
+	}
+	return true;
+}
+
 /* With the lock held. */
 static int commit_locked(struct via_kvm *kvm, struct via_kvm_route_change *changes, size_t n)
 {
 	struct draft draft;
 	int ret;
 
+	if (is_known(kvm, changes, n))
+		return 0;
 	ret = draft_init(&draft, kvm, n);
 	if (ret)
 		return ret;
