@@ -182,6 +182,7 @@ static void test_descriptions(void **state)
 			 0);
 	assert_int_equal(via_pci_root_new(&desc, &err, &root), -EEXIST);
 	assert_int_equal(err.code, -EEXIST);
+	assert_non_null(strstr(err.text, "something of its priority"));
 	assert_int_equal(via_bus_dump(mmio, NULL, 0), 0);
 	assert_int_equal(via_bus_remove(other), 0);
 	desc.no_bridge = true;

@@ -9,7 +9,7 @@
 static void test_sizing(void **state)
 {
 	static const uint32_t expected[] = {0xffff8004, 0xffffffff, 0xfffffff1,
-					    0xffffffc0, 0xffff0008, 0};
+					    0xffffffc8, 0xffff0008, 0};
 	struct machine *m = *state;
 
 	/* Decoding as well as not. */
@@ -66,9 +66,9 @@ static void test_where_the_guest_puts_them(void **state)
 	assert_false(there(m->mmio, 0x1240000008));
 	assert_true(there(m->mmio, 0x1340000008));
 
-	command(m, A, PCI_COMMAND_MEMORY);
+	command(m, A, 0xffff & ~PCI_COMMAND_IO);
 	assert_false(there(m->pio, 0x6000));
-	command(m, A, 0);
+	command(m, A, 0xffff & ~PCI_COMMAND_MEMORY);
 	assert_false(there(m->mmio, 0xe0000000));
 	assert_false(there(m->mmio, 0x1340000008));
 }

@@ -129,6 +129,36 @@ static void test_msi(void **state)
 	expect(m, 6, 0xfee0000c, 0x3e, C, 30);
 }
 
+/* Where the data is depends on the width of the address and on nothing else. */
+static void test_msi_layouts(void **state)
+{
+	static const struct via_device_desc descs[] = {
+		{TOY_COMMON, .msi = {.vectors = 1}},
+		{TOY_COMMON, .msi = {.vectors = 2, .maskable = true}},
+		{TOY_COMMON, .msi = {.vectors = 4}},
+		{TOY_COMMON, .msi = {.vectors = 16, .maskable = true}},
+		{TOY_COMMON, .msi = {.vectors = 32, .addr64 = true}},
+	};
+
+	for (unsigned int i = 0; i < sizeof(descs) / sizeof(descs[0]); i++) {
+		unsigned int data = descs[i].msi.addr64 ? PCI_MSI_DATA_64 : PCI_MSI_DATA_32, cap;
+		struct machine *m = machine_new(4);
+
+		machine_add(m, 0, &descs[i], 1, 0);
+		command(m, A, MASTER);
+		cap = capability(m, A, PCI_CAP_ID_MSI);
+		set_cfg(m, A, cap + PCI_MSI_ADDRESS, 4, 0xfee00000);
+		set_cfg(m, A, cap + data, 2, 0x40);
+		for (unsigned int granted = 0; 1u << granted <= descs[i].msi.vectors; granted++) {
+			set_cfg(m, A, cap + PCI_MSI_CONTROL, 2,
+				PCI_MSI_CONTROL_ENABLE | granted << 4);
+			via_irq_trigger(m->toy[0]->dev, 0);
+			expect(m, granted + 1, 0xfee00000, 0x40, A, 0);
+		}
+		machine_free(m);
+	}
+}
+
 static void expect_wire(struct machine *m, unsigned int n, unsigned int line, bool level)
 {
 	assert_int_equal(m->n_wires, n);
@@ -254,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_MACHINE(test_msix),
 		WITH_MACHINE(test_msi),
+		cmocka_unit_test(test_msi_layouts),
 		WITH_MACHINE(test_pins),
 		cmocka_unit_test(test_a_wire_for_each_pin),
 		WITH_MACHINE(test_messages_are_whole),

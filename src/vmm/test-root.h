@@ -25,7 +25,7 @@
 #define PBA 0x3800u
 #define VECTORS 4u
 #define BAR2_SIZE 16u	   /* ports */
-#define BAR3_SIZE 64u	   /* 32 bits, narrow */
+#define BAR3_SIZE 64u	   /* 32 bits, prefetchable, narrow */
 #define BAR4_SIZE 0x10000u /* 32 bits, prefetchable */
 
 /* A register reads as who << 24 | BAR << 16 | offset. */
@@ -104,6 +104,7 @@ static const uint8_t toy_rom[] = {0x55, 0xaa, 1, 2, 3, 4, 5, 6};
 	.bars[0] = {.size = BAR0_SIZE, .flags = VIA_BAR_MEM64, .areas = toy_areas, .n_areas = 1}, \
 	.bars[2] = {.size = BAR2_SIZE, .flags = VIA_BAR_IO},                                      \
 	.bars[3] = {.size = BAR3_SIZE,                                                            \
+		    .flags = VIA_BAR_PREFETCH,                                                    \
 		    .valid_min = 4,                                                               \
 		    .valid_max = 4,                                                               \
 		    .impl_min = 4,                                                                \
