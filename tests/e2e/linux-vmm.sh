@@ -28,10 +28,11 @@ judge() {
 	if grep -aE "Kernel panic|BUG:|Oops|Call Trace" "$2" >"$WORKDIR/complaints"; then not_ok "$1: the kernel complained" "$WORKDIR/complaints"; else ok "$1: the kernel had nothing to complain of"; fi
 }
 
-# Of a console what does not depend on the clock: no time stamps, and no lines that are about time or chance.
+# Of a console what does not depend on the clock: no time stamps, and no lines that are about time or chance. In
+# order of the alphabet: threads of the kernel say in any order what they have to say.
 timeless() {
 	tr -d '\r' <"$1" | sed -E 's/^\[ *[0-9]+\.[0-9]+\] //' |
-		grep -avE '^(vmm|linux-vmm): |clock|tsc|BogoMIPS|uptime|random|crng|Memory: |usecs|msecs| ms$|audit\(|rtc|UTC'
+		grep -avE '^(vmm|linux-vmm): |clock|tsc|BogoMIPS|uptime|random|crng|Memory: |usecs|msecs| ms$|audit\(|rtc|UTC' | sort
 }
 
 same_but_for_time() { # NAME CONSOLE CONSOLE
