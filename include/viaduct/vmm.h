@@ -141,8 +141,8 @@ VIA_PUBLIC int via_pci_root_remove_async(struct via_pci_root *root, struct via_d
 /**
  * via_pci_root_reset() - power-on state: every function as after via_pci_root_add()
  *
- * BARs vanish, wires fall. vCPUs should be stopped: an access at the same time finds the one or the
- * other. Return: 0; -EDEADLK in a callback.
+ * BARs vanish, wires fall. vCPUs may run: accesses at the same time find no BARs, and config space
+ * as before or after. Return: 0; -EDEADLK in a callback.
  */
 VIA_PUBLIC int via_pci_root_reset(struct via_pci_root *root);
 
