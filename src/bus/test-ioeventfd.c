@@ -220,7 +220,7 @@ static void data_of_its_length(void **state)
 
 /* --- Many --- */
 
-static void case_62_1000_at_one_address(void **state)
+static void case_62_a_thousand_at_one_address(void **state)
 {
 	enum { N = 1000 };
 	struct via_bus *bus = new_bus();
@@ -490,7 +490,7 @@ int main(void)
 		cmocka_unit_test(case_57_58_59_60_61_64_table_below),
 		cmocka_unit_test(case_59_overflow),
 		cmocka_unit_test(data_of_its_length),
-		cmocka_unit_test(case_62_1000_at_one_address),
+		cmocka_unit_test(case_62_a_thousand_at_one_address),
 		cmocka_unit_test(many_kinds),
 		cmocka_unit_test(case_63_inside_a_coalesced_zone),
 		cmocka_unit_test(case_65_full_counter),
