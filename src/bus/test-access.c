@@ -607,6 +607,126 @@ static void case_54_55_depth(void **state)
 	via_bus_free(bus);
 }
 
+/* --- Each flag by itself --- */
+
+/* A little-endian device of words that reads itself when it is written 0x5e1f. */
+struct self {
+	struct via_bus *bus;
+	uint8_t mem[64];
+	unsigned int n_writes;
+	int ret;
+};
+
+static int self_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
+{
+	const struct self *self = opaque;
+	unsigned int i;
+
+	*ret_value = 0;
+	for (i = 0; i < size; i++)
+		*ret_value |= (uint64_t)self->mem[offset + i] << 8 * i;
+	return VIA_BUS_OK;
+}
+
+static int self_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct self *self = opaque;
+	unsigned int i;
+	uint64_t v;
+
+	self->n_writes++;
+	for (i = 0; i < size; i++)
+		self->mem[offset + i] = (uint8_t)(value >> 8 * i);
+	if (value == 0x5e1f)
+		self->ret = via_bus_read_value(self->bus, BASE, 4, &v);
+	return VIA_BUS_OK;
+}
+
+static const struct via_bus_ops self_ops = {self_read, self_write};
+
+static void one_flag(unsigned int flags)
+{
+	struct via_bus *bus = new_bus();
+	struct self self = {.bus = bus, .ret = 1};
+	struct dev next = {0};
+	struct via_coalescer *coalescer = NULL;
+	struct via_claim_desc desc = {.start = BASE,
+				      .last = BASE + 31,
+				      .ops = &self_ops,
+				      .opaque = &self,
+				      .valid_unaligned = true,
+				      .impl_min = 2,
+				      .impl_max = 4,
+				      .flags = flags};
+	struct via_claim *claim[2];
+	char text[256];
+	uint64_t v = 0;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(self.mem); i++)
+		self.mem[i] = (uint8_t)(i + 1);
+	if (flags & (VIA_BUS_COALESCE | VIA_BUS_DISCARD))
+		assert_int_equal(via_coalescer_new(8, -1, &coalescer), 0);
+	desc.coalescer = coalescer;
+	claim[0] = add_desc(bus, &desc);
+	desc.start = BASE + 32;
+	desc.last = BASE + 63;
+	desc.offset = 32;
+	claim[1] = add_desc(bus, &desc);
+	add(bus, &next, BASE + 64, BASE + 127, 0);
+
+	/* One piece, and what the dump says of it. */
+	(void)via_bus_dump(bus, text, sizeof(text));
+	assert_int_equal(strstr(text, "1020-") != NULL, (flags & VIA_BUS_INDIVISIBLE) != 0);
+	assert_int_equal(strstr(text, "coalesced") != NULL, (flags & VIA_BUS_COALESCE) != 0);
+	/* Which byte is which, directly and in parts. */
+	assert_int_equal(via_bus_read_value(bus, BASE, 4, &v), 0);
+	assert_int_equal(v, 0x04030201);
+	assert_int_equal(via_bus_read_value(bus, BASE + 8, 8, &v), 0);
+	assert_true(v == 0x100f0e0d0c0b0a09);
+	assert_int_equal(via_bus_write_value(bus, BASE + 8, 8, 0x0102030405060708), 0);
+	/* At once, or later. */
+	assert_int_equal(self.n_writes, flags & VIA_BUS_COALESCE ? 0 : 2);
+	assert_int_equal(via_bus_read_value(bus, BASE + 9, 4, &v), 0);
+	assert_int_equal(v, 0x04050607);
+	assert_int_equal(self.n_writes, 2);
+	/* Over an edge. */
+	assert_int_equal(via_bus_read_value(bus, BASE + 60, 8, &v),
+			 flags & VIA_BUS_INDIVISIBLE ? -ENXIO : 0);
+	/* Part of a word. */
+	assert_int_equal(via_bus_write_value(bus, BASE + 1, 1, 0x77),
+			 flags & VIA_BUS_NARROW_RMW ? 0 : -ENXIO);
+	if (coalescer)
+		via_coalescer_drain(coalescer);
+	assert_int_equal(self.mem[1], flags & VIA_BUS_NARROW_RMW ? 0x77 : 2);
+	/* Itself. */
+	assert_int_equal(via_bus_write_value(bus, BASE + 16, 4, 0x5e1f), 0);
+	if (coalescer)
+		via_coalescer_drain(coalescer);
+	assert_int_equal(self.ret, flags & VIA_BUS_REENTRANT ? 0 : -EBUSY);
+	/* What is left when it goes. */
+	assert_int_equal(via_bus_write_value(bus, BASE + 20, 4, 0x11223344), 0);
+	assert_int_equal(via_bus_remove(claim[0]), 0);
+	assert_int_equal(self.mem[20], flags & VIA_BUS_DISCARD ? 21 : 0x44);
+	assert_int_equal(via_bus_remove(claim[1]), 0);
+	via_bus_free(bus);
+	via_coalescer_free(coalescer);
+}
+
+static void each_flag_by_itself(void **state)
+{
+	static const unsigned int flags[] = {0,
+					     VIA_BUS_INDIVISIBLE,
+					     VIA_BUS_REENTRANT,
+					     VIA_BUS_NARROW_RMW,
+					     VIA_BUS_COALESCE,
+					     VIA_BUS_COALESCE | VIA_BUS_DISCARD};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		one_flag(flags[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -628,6 +748,7 @@ int main(void)
 		cmocka_unit_test(case_50_deep_chain),
 		cmocka_unit_test(case_52_53_reentrancy),
 		cmocka_unit_test(case_54_55_depth),
+		cmocka_unit_test(each_flag_by_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

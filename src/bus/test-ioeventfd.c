@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/util.h"
+
 #define BASE 0xd0000u
 
 static uint64_t fired(int fd)
@@ -74,20 +76,22 @@ static int access_by(struct table *t, const struct ioeventfd_step *s, enum way w
 				.write = s->kind == WRITE,
 				.value = s->data};
 	uint64_t value = s->data, addr = BASE + s->addr;
+	uint8_t bytes[8];
 
+	via_put_le64(bytes, value);
 	switch (way) {
 	case SINGLE:
 		return op.write ? via_bus_write_value(t->asked, addr, s->len, value)
 				: via_bus_read_value(t->asked, addr, s->len, &value);
 	case BUFFER:
-		return op.write ? via_bus_write(t->asked, addr, &value, s->len, NULL)
-				: via_bus_read(t->asked, addr, &value, s->len, NULL);
+		return op.write ? via_bus_write(t->asked, addr, bytes, s->len, NULL)
+				: via_bus_read(t->asked, addr, bytes, s->len, NULL);
 	case BATCH:
 		assert_int_equal(via_bus_batch(t->asked, &op, 1, false), 1);
 		return op.result;
 	default:
-		return op.write ? via_bus_write_string(t->asked, addr, s->len, &value, 1, NULL)
-				: via_bus_read_string(t->asked, addr, s->len, &value, 1, NULL);
+		return op.write ? via_bus_write_string(t->asked, addr, s->len, bytes, 1, NULL)
+				: via_bus_read_string(t->asked, addr, s->len, bytes, 1, NULL);
 	}
 }
 
