@@ -333,7 +333,10 @@ VIA_PUBLIC void via_coalescer_drain(struct via_coalescer *coalescer);
  */
 VIA_PUBLIC int via_bus_set_counting(struct via_bus *bus, bool on);
 
-/** struct via_claim_stats - calls of the claim's callbacks while counting was on */
+/**
+ * struct via_claim_stats - calls of the claim's callbacks while counting was on
+ * Neighbours that are one piece, as halves of one device may be, count as the first of them.
+ */
 struct via_claim_stats {
 	uint64_t reads, writes; /* answered */
 	uint64_t declines;

@@ -176,7 +176,10 @@ static void heap_pop(struct render *r)
 	r->heap[i] = entry;
 }
 
-/* Neighbours are one piece when a callback could not tell the difference. */
+/*
+ * Neighbours are one piece when a callback could not tell the difference; and what one of them
+ * would discard must not be taken for the other's.
+ */
 static bool can_fuse(const struct via_bus_entry *a, const struct via_bus_entry *b)
 {
 	const struct via_claim_desc *da = &a->claim->desc, *db = &b->claim->desc;
@@ -190,7 +193,7 @@ static bool can_fuse(const struct via_bus_entry *a, const struct via_bus_entry *
 	       da->valid_max == db->valid_max && da->impl_min == db->impl_min &&
 	       da->impl_max == db->impl_max && da->valid_unaligned == db->valid_unaligned &&
 	       da->impl_unaligned == db->impl_unaligned && da->coalescer == db->coalescer &&
-	       !(da->flags & VIA_BUS_INDIVISIBLE);
+	       !(da->flags & (VIA_BUS_INDIVISIBLE | VIA_BUS_DISCARD));
 }
 
 /* @from: the edit's first piece, before which nothing is fused. */

@@ -644,7 +644,17 @@ static int self_write(void *opaque, uint64_t offset, unsigned int size, uint64_t
 
 static const struct via_bus_ops self_ops = {self_read, self_write};
 
-static void one_flag(unsigned int flags)
+/* Each half of @value as a claim with @flags has it. */
+static uint64_t ordered(unsigned int flags, uint64_t value)
+{
+	uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+
+	if (!(flags & VIA_BUS_BIG_ENDIAN))
+		return value;
+	return (uint64_t)__builtin_bswap32(high) << 32 | __builtin_bswap32(low);
+}
+
+static void one_flag(unsigned int flags, bool queue)
 {
 	struct via_bus *bus = new_bus();
 	struct self self = {.bus = bus, .ret = 1};
@@ -665,7 +675,7 @@ static void one_flag(unsigned int flags)
 
 	for (i = 0; i < sizeof(self.mem); i++)
 		self.mem[i] = (uint8_t)(i + 1);
-	if (flags & (VIA_BUS_COALESCE | VIA_BUS_DISCARD))
+	if (queue)
 		assert_int_equal(via_coalescer_new(8, -1, &coalescer), 0);
 	desc.coalescer = coalescer;
 	claim[0] = add_desc(bus, &desc);
@@ -674,22 +684,31 @@ static void one_flag(unsigned int flags)
 	desc.offset = 32;
 	claim[1] = add_desc(bus, &desc);
 	add(bus, &next, BASE + 64, BASE + 127, 0);
+	/* Where there is an indivisible one, all others are looked at. */
+	desc = claim_of(&next, 2 * BASE, 2 * BASE + 3, 0);
+	desc.flags = VIA_BUS_INDIVISIBLE;
+	add_desc(bus, &desc);
 
 	/* One piece, and what the dump says of it. */
 	(void)via_bus_dump(bus, text, sizeof(text));
-	assert_int_equal(strstr(text, "1020-") != NULL, (flags & VIA_BUS_INDIVISIBLE) != 0);
+	assert_int_equal(strstr(text, "1020-") != NULL,
+			 (flags & (VIA_BUS_INDIVISIBLE | VIA_BUS_DISCARD)) != 0);
 	assert_int_equal(strstr(text, "coalesced") != NULL, (flags & VIA_BUS_COALESCE) != 0);
 	/* Which byte is which, directly and in parts. */
 	assert_int_equal(via_bus_read_value(bus, BASE, 4, &v), 0);
-	assert_int_equal(v, 0x04030201);
+	assert_int_equal(v, ordered(flags, 0x04030201));
 	assert_int_equal(via_bus_read_value(bus, BASE + 8, 8, &v), 0);
-	assert_true(v == 0x100f0e0d0c0b0a09);
-	assert_int_equal(via_bus_write_value(bus, BASE + 8, 8, 0x0102030405060708), 0);
+	assert_true(v == ordered(flags, 0x100f0e0d0c0b0a09));
+	assert_int_equal(via_bus_write_value(bus, BASE + 8, 8, ordered(flags, 0x0102030405060708)),
+			 0);
 	/* At once, or later. */
 	assert_int_equal(self.n_writes, flags & VIA_BUS_COALESCE ? 0 : 2);
-	assert_int_equal(via_bus_read_value(bus, BASE + 9, 4, &v), 0);
-	assert_int_equal(v, 0x04050607);
+	assert_int_equal(via_bus_read_value(bus, BASE + 8, 4, &v), 0);
+	assert_int_equal(v, ordered(flags, 0x05060708));
 	assert_int_equal(self.n_writes, 2);
+	assert_int_equal(via_bus_read_value(bus, BASE + 9, 4, &v), 0);
+	if (!(flags & VIA_BUS_BIG_ENDIAN))
+		assert_int_equal(v, 0x04050607);
 	/* Over an edge. */
 	assert_int_equal(via_bus_read_value(bus, BASE + 60, 8, &v),
 			 flags & VIA_BUS_INDIVISIBLE ? -ENXIO : 0);
@@ -700,12 +719,12 @@ static void one_flag(unsigned int flags)
 		via_coalescer_drain(coalescer);
 	assert_int_equal(self.mem[1], flags & VIA_BUS_NARROW_RMW ? 0x77 : 2);
 	/* Itself. */
-	assert_int_equal(via_bus_write_value(bus, BASE + 16, 4, 0x5e1f), 0);
+	assert_int_equal(via_bus_write_value(bus, BASE + 16, 4, ordered(flags, 0x5e1f)), 0);
 	if (coalescer)
 		via_coalescer_drain(coalescer);
 	assert_int_equal(self.ret, flags & VIA_BUS_REENTRANT ? 0 : -EBUSY);
 	/* What is left when it goes. */
-	assert_int_equal(via_bus_write_value(bus, BASE + 20, 4, 0x11223344), 0);
+	assert_int_equal(via_bus_write_value(bus, BASE + 20, 4, ordered(flags, 0x11223344)), 0);
 	assert_int_equal(via_bus_remove(claim[0]), 0);
 	assert_int_equal(self.mem[20], flags & VIA_BUS_DISCARD ? 21 : 0x44);
 	assert_int_equal(via_bus_remove(claim[1]), 0);
@@ -715,16 +734,16 @@ static void one_flag(unsigned int flags)
 
 static void each_flag_by_itself(void **state)
 {
-	static const unsigned int flags[] = {0,
-					     VIA_BUS_INDIVISIBLE,
-					     VIA_BUS_REENTRANT,
-					     VIA_BUS_NARROW_RMW,
-					     VIA_BUS_COALESCE,
-					     VIA_BUS_COALESCE | VIA_BUS_DISCARD};
+	static const unsigned int flags[] = {0, VIA_BUS_BIG_ENDIAN, VIA_BUS_INDIVISIBLE,
+					     VIA_BUS_REENTRANT, VIA_BUS_NARROW_RMW};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		one_flag(flags[i]);
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		one_flag(flags[i], false);
+		one_flag(flags[i], true);
+		one_flag(flags[i] | VIA_BUS_COALESCE, true);
+		one_flag(flags[i] | VIA_BUS_COALESCE | VIA_BUS_DISCARD, true);
+	}
 }
 
 int main(void)

@@ -38,6 +38,9 @@ static void case_46_end_of_the_ports(void **state)
 	assert_int_equal(d.n_calls, 0);
 	assert_int_equal(via_bus_read_value(bus, 0xffff, 1, &v), 0);
 	assert_int_equal(via_bus_write_value(bus, 0xfffe, 2, 0), 0);
+	assert_int_equal(via_bus_read(bus, 0xffff, buf, 1, &done), 0);
+	assert_int_equal(done, 1);
+	assert_int_equal(via_bus_write(bus, 0xffff, buf, 1, NULL), 0);
 	assert_int_equal(via_bus_read(bus, 0xfff8, buf, 8, &done), 0);
 	assert_int_equal(done, 8);
 	/* Nothing is past the end. */
@@ -60,6 +63,8 @@ static void end_of_all_spaces(void **state)
 	add(bus, &d, UINT64_MAX - 7, UINT64_MAX, 0);
 	assert_int_equal(via_bus_read_value(bus, UINT64_MAX, 1, &v), 0);
 	assert_int_equal(v, 0x5a);
+	assert_int_equal(via_bus_read(bus, UINT64_MAX, buf, 1, &done), 0);
+	assert_int_equal(done, 1);
 	assert_int_equal(via_bus_read_value(bus, UINT64_MAX - 7, 8, &v), 0);
 	assert_true(v == 0x5a5a5a5a5a5a5a5a);
 	/* What lies beyond is nobody's; it does not begin again at 0. */

@@ -256,6 +256,36 @@ static void case_70_free_with_a_full_queue(void **state)
 	via_coalescer_free(coalescer);
 }
 
+/* Two halves of one device: what is queued for one goes with that one. */
+static void case_70_halves(void **state)
+{
+	struct via_coalescer *coalescer = new_coalescer(8, -1);
+	struct via_bus *bus = new_bus();
+	int which;
+
+	for (which = 0; which < 2; which++) {
+		struct sink sink = {0};
+		struct via_claim_desc desc = zone(&sink, coalescer, 0x1000);
+		struct via_claim *half[2];
+
+		desc.flags |= VIA_BUS_DISCARD;
+		half[0] = add_desc(bus, &desc);
+		desc.start = 0x2000;
+		desc.last = 0x2fff;
+		desc.offset = 0x1000;
+		half[1] = add_desc(bus, &desc);
+		write_at(bus, 0x1000, 0);
+		write_at(bus, 0x2000, 1);
+		assert_int_equal(via_bus_remove(half[which]), 0);
+		via_coalescer_drain(coalescer);
+		assert_int_equal(sink.n, 1);
+		assert_int_equal(sink.value[0], !which);
+		assert_int_equal(via_bus_remove(half[!which]), 0);
+	}
+	via_bus_free(bus);
+	via_coalescer_free(coalescer);
+}
+
 /* --- Notification --- */
 
 static uint64_t told(int fd)
@@ -638,6 +668,7 @@ int main(void)
 		cmocka_unit_test(case_69_full),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(case_70_removal),
+		cmocka_unit_test(case_70_halves),
 		cmocka_unit_test(case_70_free_with_a_full_queue),
 		cmocka_unit_test(notifies),
 		cmocka_unit_test(nested),

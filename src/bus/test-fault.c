@@ -43,6 +43,7 @@ static void *test_realloc(void *p, size_t size)
 #define aligned_alloc test_aligned_alloc
 #include "bus/bus.c"
 #include "bus/claims.c"
+#include "bus/coalescer.c"
 #include "bus/commit.c"
 #include "bus/counters.c"
 #include "bus/entry.c"
@@ -191,6 +192,22 @@ static void new_fails(void **state)
 	fail_from(-1, false);
 	assert_true(at > 2);
 	via_bus_free(bus);
+}
+
+static void new_coalescer_fails(void **state)
+{
+	struct via_coalescer *coalescer;
+	long at;
+	int ret = -ENOMEM;
+
+	for (at = 0; ret; at++) {
+		fail_from(at, true);
+		ret = via_coalescer_new(4, -1, &coalescer);
+		assert_true(ret == 0 || ret == -ENOMEM);
+	}
+	fail_from(-1, false);
+	assert_int_equal(at, 3);
+	via_coalescer_free(coalescer);
 }
 
 /* --- Every kind of change --- */
@@ -571,6 +588,7 @@ int main(void)
 		cmocka_unit_test(case_30_remove_without_memory),
 		cmocka_unit_test(failed_change_leaves_no_trace),
 		cmocka_unit_test(new_fails),
+		cmocka_unit_test(new_coalescer_fails),
 		cmocka_unit_test(every_change_at_every_allocation),
 		cmocka_unit_test(case_30_everything_goes_without_memory),
 		cmocka_unit_test(counting_that_fails_is_off),
