@@ -607,6 +607,25 @@ static void case_54_55_depth(void **state)
 	via_bus_free(bus);
 }
 
+/* Nine different ones, each of which asks the next: the ninth is one too many. */
+static void case_55_different_devices(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct hop hop[9];
+	unsigned int i;
+
+	for (i = 0; i < 9; i++) {
+		hop[i] = (struct hop){bus, 0x100 * (i + 1), 1, 0};
+		add_hop(&hop[i], 0x100 * i, 0);
+	}
+	assert_int_equal(via_bus_write_value(bus, 0, 4, 0), 0);
+	for (i = 0; i < 9; i++) {
+		assert_int_equal(hop[i].n, i < 8);
+		assert_int_equal(hop[i].ret, i == 7 ? -ELOOP : i == 8 ? 1 : 0);
+	}
+	via_bus_free(bus);
+}
+
 /* --- Each flag by itself --- */
 
 /* A little-endian device of words that reads itself when it is written 0x5e1f. */
@@ -767,6 +786,7 @@ int main(void)
 		cmocka_unit_test(case_50_deep_chain),
 		cmocka_unit_test(case_52_53_reentrancy),
 		cmocka_unit_test(case_54_55_depth),
+		cmocka_unit_test(case_55_different_devices),
 		cmocka_unit_test(each_flag_by_itself),
 	};
 

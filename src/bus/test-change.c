@@ -134,6 +134,8 @@ static void resize(void **state)
 	assert_int_equal(owner(bus, d, 2, 0), 1);
 	commit1(bus, 0, (struct via_bus_change){VIA_BUS_RESIZE, b, .start = 7, .last = 7});
 	expect_dump(bus, "0000000000000007-0000000000000007 dev +0x0 priority 0\n");
+	commit1(bus, 0, (struct via_bus_change){VIA_BUS_MOVE, b, .start = UINT64_MAX});
+	assert_int_equal(owner(bus, d, 2, UINT64_MAX), 1);
 
 	struct via_claim_desc desc = claim_of(&d[2], 0x1000, 0x10ff, 0);
 
