@@ -156,6 +156,35 @@ static void resize(void **state)
 	via_bus_free(bus);
 }
 
+/* Places of one byte: all that can be, and each other's. */
+static void one_byte(void **state)
+{
+	struct via_bus *bus = new_bus();
+	struct dev d[2] = {0};
+	struct via_claim *a = add(bus, &d[0], 0x100, 0x100, 0);
+	struct via_claim *b = add(bus, &d[1], 0x101, 0x101, 0);
+	struct via_bus_change swap[2] = {{VIA_BUS_MOVE, a, .start = 0x101},
+					 {VIA_BUS_MOVE, b, .start = 0x100}};
+	struct via_bus_change replace[2] = {{VIA_BUS_REMOVE, a},
+					    {.desc = claim_of(&d[0], 0x101, 0x101, 0)}};
+
+	commit1(bus, -EEXIST, swap[0]);
+	assert_int_equal(via_bus_commit(bus, swap, 2), 0);
+	assert_int_equal(owner(bus, d, 2, 0x100), 1);
+	assert_int_equal(owner(bus, d, 2, 0x101), 0);
+	assert_int_equal(via_bus_commit(bus, replace, 2), 0);
+	assert_int_equal(owner(bus, d, 2, 0xff), -1);
+	assert_int_equal(owner(bus, d, 2, 0x100), 1);
+	assert_int_equal(owner(bus, d, 2, 0x101), 0);
+	assert_int_equal(owner(bus, d, 2, 0x102), -1);
+	commit1(bus, 0, (struct via_bus_change){VIA_BUS_MOVE, b, .start = 0});
+	commit1(bus, 0,
+		(struct via_bus_change){VIA_BUS_MOVE, replace[1].claim, .start = UINT64_MAX});
+	assert_int_equal(owner(bus, d, 2, 0), 1);
+	assert_int_equal(owner(bus, d, 2, UINT64_MAX), 0);
+	via_bus_free(bus);
+}
+
 /* Of two fused halves one is resized, away from the other and back. */
 static void resize_of_what_is_fused(void **state)
 {
@@ -383,6 +412,7 @@ int main(void)
 		cmocka_unit_test(case_16_fused_when_enabled),
 		cmocka_unit_test(case_16_not_fused),
 		cmocka_unit_test(resize),
+		cmocka_unit_test(one_byte),
 		cmocka_unit_test(resize_of_what_is_fused),
 		cmocka_unit_test(refused_changes),
 		cmocka_unit_test(disabled_ones_overlap),

@@ -184,6 +184,17 @@ static const struct ioeventfd_step ioeventfd_steps[] = {
 	{WRITE, 0x7fc, 2, .fd = -1},
 	{WRITE, 0x7fe, 2, .fd = -1},
 
+	{CASE, .what = "64: at either end of a device"},
+	{ASSIGN, 0x0, 4, .fd = 0},
+	{ASSIGN, 0x7ff, 1, .fd = 1},
+	{WRITE, 0x0, 4, .fd = 0},
+	{WRITE, 0x7ff, 1, .fd = 1},
+	{WRITE, 0x0, 2, .fd = -1},
+	{WRITE, 0x7fe, 1, .fd = -1},
+	{DEASSIGN, 0x0, 4, .fd = 0},
+	{WRITE, 0x0, 4, .fd = -1},
+	{WRITE, 0x7ff, 1, .fd = 1},
+
 	{CASE, .what = "one eventfd for several"},
 	{ASSIGN, 0x10, 4, .fd = 0},
 	{ASSIGN, 0x20, 4, .fd = 0},
