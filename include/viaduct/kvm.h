@@ -36,8 +36,10 @@ struct via_kvm_vcpu;
  */
 VIA_PUBLIC int via_kvm_new(int vm_fd, struct via_bus *mmio, struct via_bus *pio,
 			   struct via_error *err, struct via_kvm **ret_kvm);
-/** via_kvm_free() - after its vCPUs; the virtual machine keeps its routes and irqfds. NULL is
- * allowed */
+/**
+ * via_kvm_free() - after its vCPUs, before the buses; not in a callback of one. NULL is allowed
+ * The virtual machine keeps its routes and irqfds, and nothing that was offloaded.
+ */
 VIA_PUBLIC void via_kvm_free(struct via_kvm *kvm);
 
 /**
@@ -53,7 +55,7 @@ VIA_PUBLIC void via_kvm_free(struct via_kvm *kvm);
 VIA_PUBLIC int via_kvm_vcpu_new(struct via_kvm *kvm, int vcpu_fd, size_t shared_size,
 				struct via_bus *mmio, struct via_error *err,
 				struct via_kvm_vcpu **ret_vcpu);
-/** via_kvm_vcpu_free() - it does not run and will not; NULL is allowed */
+/** via_kvm_vcpu_free() - when it runs no more; not in a callback of a bus. NULL is allowed */
 VIA_PUBLIC void via_kvm_vcpu_free(struct via_kvm_vcpu *vcpu);
 
 /** via_kvm_vcpu_shared() - what the vCPU shares with KVM; until via_kvm_vcpu_free() */

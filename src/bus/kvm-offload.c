@@ -324,12 +324,27 @@ static void withdraw(struct via_kvm *kvm, int error)
 	o->n_coalescers = 0;
 }
 
+/* Ioeventfds come in order, and without zones between them stay so. */
+static void sort(struct via_kvm_want *wants, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		if (via_kvm_want_compare(&wants[i - 1], &wants[i]) > 0) {
+			qsort(wants, n, sizeof(*wants), via_kvm_want_compare);
+			return;
+		}
+	}
+}
+
 /* With offload_lock. */
 static void sync_locked(struct via_kvm *kvm)
 {
 	struct via_kvm_offload *o = &kvm->offload;
 	struct list list = {.kvm = kvm};
 
+	/* As many as there were is likely. */
+	list.max_wants = o->n_have + 64;
+	list.wants = reallocarray(NULL, list.max_wants, sizeof(*list.wants));
+	list.failed = !list.wants;
 	add_bus(&list, kvm->mmio, false);
 	add_bus(&list, kvm->pio, true);
 	free(list.zones);
@@ -340,8 +355,7 @@ static void sync_locked(struct via_kvm *kvm)
 		free(list.coalescers);
 		return;
 	}
-	if (list.n_wants)
-		qsort(list.wants, list.n_wants, sizeof(*list.wants), via_kvm_want_compare);
+	sort(list.wants, list.n_wants);
 	if (list.n_coalescers)
 		qsort(list.coalescers, list.n_coalescers, sizeof(struct via_coalescer *),
 		      pointer_compare);
