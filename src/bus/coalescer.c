@@ -27,7 +27,7 @@ struct via_coalescer {
 	size_t n_slots; /* constant */
 	int notify_fd;	/* constant */
 	bool nonblock;	/* constant: O_NONBLOCK of notify_fd */
-	_Atomic(struct via_coalescer_source *) source;
+	struct via_coalescer_source *_Atomic source;
 	_Atomic bool told; /* notify_fd was signalled since the queue was last emptied */
 	_Alignas(64) _Atomic uint64_t tail; /* the next write's place */
 	_Alignas(64) pthread_mutex_t lock;  /* who makes them */

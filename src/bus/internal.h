@@ -53,7 +53,7 @@ struct via_claim {
 	struct via_bus_event *event;	/* of an ioeventfd: bus->lock */
 	bool nonblock;			/* constant: its descriptor is O_NONBLOCK */
 	bool changing;			/* in the transaction under way: bus->lock */
-	_Atomic(struct via_bus_counters *) counters; /* made when counting begins, kept */
+	struct via_bus_counters *_Atomic counters; /* made when counting begins, kept */
 	_Atomic unsigned int refs;  /* the caller (until removal is complete), the zombies */
 	struct via_epoch_head head; /* asynchronous removal */
 	void (*done)(void *opaque);
@@ -90,7 +90,7 @@ struct via_bus {
 	size_t n_indivisible;	   /* enabled */
 	struct via_claim *zombies; /* removed, but still in the view, where they decline */
 	bool counting;
-	_Atomic(struct via_bus_misses *) misses; /* stored under lock when counting begins, kept */
+	struct via_bus_misses *_Atomic misses; /* stored under lock when counting begins, kept */
 	pthread_mutex_t listen_lock;
 	struct via_bus_listener *_Atomic listeners; /* as their next */
 };
