@@ -242,9 +242,10 @@ static struct via_claim *world_add(struct world *w, struct via_bus *bus, int i, 
 	return add_desc(bus, &desc);
 }
 
-static void world_new(struct world *w, bool counting)
+static void world_new(struct world *w, bool counting, bool many)
 {
 	struct via_claim_desc desc;
+	unsigned int i;
 
 	memset(w, 0, sizeof(*w));
 	w->fd = eventfd(0, EFD_NONBLOCK);
@@ -268,6 +269,10 @@ static void world_new(struct world *w, bool counting)
 	w->whole = add_desc(w->bus, &desc);
 	w->bell = add_event(w, 0x120, 1, 0);
 	w->hidden_bell = add_event(w, 0x124, 1, VIA_BUS_DISABLED);
+	/* Elsewhere, for maps of several chunks. */
+	for (i = 0; many && i < 70; i++)
+		world_add(w, w->bus, 0, 0x10000u + 0x10u * i, 0x10000u + 0x10u * i + 7,
+			  (int)(i & 1));
 	if (counting)
 		assert_int_equal(via_bus_set_counting(w->bus, true), 0);
 }
@@ -415,18 +420,18 @@ static void every_change_at_every_allocation(void **state)
 	long at;
 
 	for (kind = 0; kind < N_KINDS; kind++) {
-		for (variant = 0; variant < 4; variant++) {
-			bool one = variant & 1, counting = variant & 2;
+		for (variant = 0; variant < 8; variant++) {
+			bool one = variant & 1, counting = variant & 2, many = variant & 4;
 			struct world w;
 			int ret = -1;
 
-			world_new(&w, counting);
+			world_new(&w, counting, many);
 			world_look(&w, before, sizeof(before));
 			assert_int_equal(change_of(&w, kind), 0);
 			world_look(&w, after, sizeof(after));
 			world_free(&w);
 			for (at = 0; at < 200; at++) {
-				world_new(&w, counting);
+				world_new(&w, counting, many);
 				fail_from(at, one);
 				ret = change_of(&w, kind);
 				if (n_allocations <= at) {
@@ -473,7 +478,7 @@ static void case_30_everything_goes_without_memory(void **state)
 							     &x->high,	&x->hidden,	&x->whole,
 							     &x->bell,	&x->hidden_bell};
 
-				world_new(x, round & 32);
+				world_new(x, round & 32, round & 16);
 				memcpy(of[i], all, sizeof(all));
 			}
 			order = round * 5 + 1;
@@ -514,7 +519,7 @@ static void counting_that_fails_is_off(void **state)
 	for (at = 0; ret; at++) {
 		struct via_claim_stats stats;
 
-		world_new(&w, false);
+		world_new(&w, false, true);
 		fail_from(at, true);
 		ret = via_bus_set_counting(w.bus, true);
 		fail_from(-1, false);
@@ -552,7 +557,7 @@ static void case_34_memory_is_what_it_was(void **state)
 	size_t before = 0, most = 0, now;
 	unsigned int i;
 
-	world_new(&w, false);
+	world_new(&w, false, true);
 	for (i = 0; i < 3000; i++) {
 		struct via_bus_ioeventfd e = {.fd = w.fd, .len = 8};
 		struct via_bus_change c[2] = {

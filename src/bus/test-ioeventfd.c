@@ -437,6 +437,38 @@ static void as_claims(void **state)
 	via_bus_free(bus);
 }
 
+/* In a callback nothing can be waited for. */
+struct from_inside {
+	struct via_bus *bus;
+	struct via_bus_ioeventfd event;
+	int ret;
+};
+
+static int deassign_inside(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	struct from_inside *in = opaque;
+
+	in->ret = via_bus_ioeventfd_deassign(in->bus, 0x10, &in->event);
+	return VIA_BUS_OK;
+}
+
+static void not_from_a_callback(void **state)
+{
+	static const struct via_bus_ops ops = {.write = deassign_inside};
+	struct via_bus *bus = new_bus();
+	struct from_inside in = {bus, {.fd = new_fd(), .len = 4}, 0};
+	struct via_claim_desc desc = {.last = 0xff, .ops = &ops, .opaque = &in};
+
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_ioeventfd_assign(bus, 0x10, &in.event), 0);
+	assert_int_equal(via_bus_write_value(bus, 0x80, 4, 0), 0);
+	assert_int_equal(in.ret, -EDEADLK);
+	assert_int_equal(via_bus_write_value(bus, 0x10, 4, 0), 0);
+	assert_int_equal(fired(in.event.fd), 1);
+	close(in.event.fd);
+	via_bus_free(bus);
+}
+
 static void dump_of_all_kinds(void **state)
 {
 	struct via_bus *bus = new_bus();
@@ -499,6 +531,7 @@ int main(void)
 		cmocka_unit_test(case_63_inside_a_coalesced_zone),
 		cmocka_unit_test(case_65_full_counter),
 		cmocka_unit_test(as_claims),
+		cmocka_unit_test(not_from_a_callback),
 		cmocka_unit_test(dump_of_all_kinds),
 		cmocka_unit_test(over_several_claims),
 	};
