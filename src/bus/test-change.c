@@ -177,6 +177,12 @@ static void one_byte(void **state)
 	assert_int_equal(owner(bus, d, 2, 0x100), 1);
 	assert_int_equal(owner(bus, d, 2, 0x101), 0);
 	assert_int_equal(owner(bus, d, 2, 0x102), -1);
+	/* From a place to one that begins with its last byte. */
+	a = add(bus, &d[0], 0x200, 0x20f, 0);
+	add(bus, &d[1], 0x210, 0x21f, 0);
+	commit1(bus, -EEXIST, (struct via_bus_change){VIA_BUS_MOVE, a, .start = 0x20f});
+	assert_int_equal(owner(bus, d, 2, 0x20e), 0);
+	assert_int_equal(owner(bus, d, 2, 0x210), 1);
 	commit1(bus, 0, (struct via_bus_change){VIA_BUS_MOVE, b, .start = 0});
 	commit1(bus, 0,
 		(struct via_bus_change){VIA_BUS_MOVE, replace[1].claim, .start = UINT64_MAX});

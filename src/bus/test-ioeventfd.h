@@ -186,6 +186,7 @@ static const struct ioeventfd_step ioeventfd_steps[] = {
 
 	{CASE, .what = "64: at either end of a device"},
 	{ASSIGN, 0x0, 4, .fd = 0},
+	{WRITE, 0x0, 4, .fd = 0},
 	{ASSIGN, 0x7ff, 1, .fd = 1},
 	{WRITE, 0x0, 4, .fd = 0},
 	{WRITE, 0x7ff, 1, .fd = 1},
