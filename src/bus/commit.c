@@ -335,7 +335,7 @@ int via_bus_commit_locked(struct via_bus_commit *c, struct via_bus_change *chang
 	int ret = 0;
 	size_t i;
 
-	c->items = calloc(n + count_zombies(c->bus) + 1, sizeof(*c->items));
+	c->items = malloc((n + count_zombies(c->bus) + 1) * sizeof(*c->items));
 	if (!c->items)
 		return -ENOMEM;
 	for (i = 0; i < n && !ret; i++)
@@ -353,7 +353,7 @@ static int redraw(struct via_bus_commit *c, size_t n)
 	struct via_claim *claim;
 	int ret;
 
-	c->items = calloc(n + count_zombies(c->bus) + 1, sizeof(*c->items));
+	c->items = malloc((n + count_zombies(c->bus) + 1) * sizeof(*c->items));
 	if (!c->items)
 		return -ENOMEM;
 	for (claim = c->bus->claims; claim; claim = claim->next) {

@@ -373,67 +373,39 @@ static inline PLAIN int write_plain(struct request *r, struct via_epoch_slot *sl
 	return leave(0);
 }
 
-/*
- * The piece at @addr that the windows name, of the bus itself or, if that has at
- * most one claim and it is elsewhere, of the one below. @ret_view: whose.
- */
-static inline const struct via_bus_entry *
-guess(struct via_bus *bus, uint64_t addr, unsigned int size, const struct via_bus_view **ret_view)
-{
-	const struct via_bus_view *view = via_bus_view_get(bus);
-	const struct via_bus_entry *entry = via_bus_map_guess(&view->map, addr);
-	const struct via_bus_chunk *chunk = view->map.first;
-
-	*ret_view = view;
-	if (entry || !bus->below)
-		return entry;
-	if (view->events || view->map.n_chunks > 1 ||
-	    (chunk && (chunk->n > 1 || (addr <= chunk->entry[0].last &&
-					(addr >= chunk->base || chunk->base - addr < size)))))
-		return NULL;
-	*ret_view = via_bus_view_get(bus->below);
-	return via_bus_map_guess(&(*ret_view)->map, addr);
-}
-
 /* Nobody is there, for certain, and it is no access that would be an error. */
-static inline bool is_nobody(struct via_bus *bus, uint64_t addr, unsigned int size)
+static inline bool is_nobody(const struct via_bus *bus, const struct via_bus_view *view,
+			     uint64_t addr, unsigned int size)
 {
-	const struct via_bus_view *view = via_bus_view_get(bus);
-
 	if (!size_ok(size) || addr > bus->last || size - 1 > bus->last - addr)
 		return false;
-	if (view->events || !via_bus_map_is_gap(&view->map, addr, size))
-		return false;
-	if (!bus->below)
-		return true;
-	view = via_bus_view_get(bus->below);
 	return !view->events && via_bus_map_is_gap(&view->map, addr, size);
 }
 
-/* What is not plain at the first look; in the section that the caller has begun, which ends here.
+/*
+ * In the section that the caller has begun, which ends here: @entry of @view is what is at @addr
+ * by the windows, or NULL; above @view nothing has a byte of the access.
  */
-static __attribute__((noinline)) int read_second(struct via_bus *bus, uint64_t addr,
-						 unsigned int size, uint64_t *ret_value)
+static inline PLAIN int read_found(struct via_bus *bus, const struct via_bus_view *view,
+				   const struct via_bus_entry *entry, uint64_t addr,
+				   unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	const struct via_bus_view *view;
-	const struct via_bus_entry *entry = guess(bus, addr, size, &view);
 	struct request r = {.bus = bus, .addr = addr, .size = size, .ret_value = ret_value};
 
 	if (entry && is_direct(entry, entry->direct_read, addr, size))
 		return read_plain(&r, slot, entry, addr, size);
-	if (!entry && is_nobody(bus, addr, size))
+	if (!entry && view && is_nobody(bus, view, addr, size))
 		return leave(read_refused(&r, -ENXIO));
 	atomic_store_explicit(&slot->word, 0, memory_order_release);
 	return read_general(bus, addr, size, ret_value);
 }
 
-static __attribute__((noinline)) int write_second(struct via_bus *bus, uint64_t addr,
-						  unsigned int size, uint64_t value)
+static inline PLAIN int write_found(struct via_bus *bus, const struct via_bus_view *view,
+				    const struct via_bus_entry *entry, uint64_t addr,
+				    unsigned int size, uint64_t value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	const struct via_bus_view *view;
-	const struct via_bus_entry *entry = guess(bus, addr, size, &view);
 	struct request r = {.bus = bus, .addr = addr, .size = size, .value = value};
 
 	/* Reads do not look at ioeventfds: what is plain for them is plain but for those. */
@@ -443,10 +415,89 @@ static __attribute__((noinline)) int write_second(struct via_bus *bus, uint64_t 
 			return leave(0);
 		return write_plain(&r, slot, entry, addr, size, value);
 	}
-	if (!entry && is_nobody(bus, addr, size))
+	if (!entry && view && is_nobody(bus, view, addr, size))
 		return leave(write_refused(&r, -ENXIO));
 	atomic_store_explicit(&slot->word, 0, memory_order_release);
 	return write_general(bus, addr, size, value);
+}
+
+/* What is not plain at the first look, on a bus that stands alone. */
+static __attribute__((noinline)) int read_second(struct via_bus *bus, uint64_t addr,
+						 unsigned int size, uint64_t *ret_value)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+
+	return read_found(bus, view, via_bus_map_guess(&view->map, addr), addr, size, ret_value);
+}
+
+static __attribute__((noinline)) int write_second(struct via_bus *bus, uint64_t addr,
+						  unsigned int size, uint64_t value)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+
+	return write_found(bus, view, via_bus_map_guess(&view->map, addr), addr, size, value);
+}
+
+/* --- A bus above another: a vCPU's ---
+ * Most of them have no claim, or one. @ret_view: whose entry it is, or would be; NULL: it takes
+ * more than a look.
+ */
+static inline PLAIN const struct via_bus_entry *guess_above(struct via_bus *bus, uint64_t addr,
+							    unsigned int size,
+							    const struct via_bus_view **ret_view)
+{
+	const struct via_bus_view *view = via_bus_view_get(bus);
+	const struct via_bus_entry *entry;
+
+	*ret_view = view;
+	if (view->map.n_chunks == 1 && view->map.first->n == 1) {
+		entry = &view->map.first->entry[0];
+		if (via_bus_entry_has(entry, addr))
+			return entry;
+		if (addr < entry->start && entry->start - addr < size)
+			*ret_view = NULL;
+	} else if (view->map.n_chunks) {
+		entry = via_bus_map_guess(&view->map, addr);
+		if (entry)
+			return entry;
+		if (!via_bus_map_is_gap(&view->map, addr, size))
+			*ret_view = NULL;
+	}
+	if (view->events)
+		*ret_view = NULL;
+	if (!*ret_view)
+		return NULL;
+	view = via_bus_view_get(bus->below);
+	*ret_view = view;
+	return via_bus_map_guess(&view->map, addr);
+}
+
+static __attribute__((noinline)) int read_above(struct via_bus *bus, uint64_t addr,
+						unsigned int size, uint64_t *ret_value)
+{
+	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_view *view;
+	const struct via_bus_entry *entry;
+
+	if (!is_outermost(slot))
+		return read_general(bus, addr, size, ret_value);
+	via_epoch_begin(slot);
+	entry = guess_above(bus, addr, size, &view);
+	return read_found(bus, view, entry, addr, size, ret_value);
+}
+
+static __attribute__((noinline)) int write_above(struct via_bus *bus, uint64_t addr,
+						 unsigned int size, uint64_t value)
+{
+	struct via_epoch_slot *slot = via_epoch_self;
+	const struct via_bus_view *view;
+	const struct via_bus_entry *entry;
+
+	if (!is_outermost(slot))
+		return write_general(bus, addr, size, value);
+	via_epoch_begin(slot);
+	entry = guess_above(bus, addr, size, &view);
+	return write_found(bus, view, entry, addr, size, value);
 }
 
 int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, uint64_t *ret_value)
@@ -455,6 +506,8 @@ int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size, ui
 	const struct via_bus_entry *entry;
 	struct request r;
 
+	if (bus->below)
+		return read_above(bus, addr, size, ret_value);
 	if (__builtin_expect(!is_outermost(slot), 0))
 		return read_general(bus, addr, size, ret_value);
 	via_epoch_begin(slot);
@@ -474,6 +527,8 @@ int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size, u
 	const struct via_bus_entry *entry;
 	struct request r;
 
+	if (bus->below)
+		return write_above(bus, addr, size, value);
 	if (__builtin_expect(!is_outermost(slot), 0))
 		return write_general(bus, addr, size, value);
 	via_epoch_begin(slot);

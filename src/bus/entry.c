@@ -48,12 +48,28 @@ static uint16_t direct_widths(const struct via_claim_desc *desc, uint64_t end)
 	return direct;
 }
 
+/* Whether writes to it have to look at ioeventfds, as they are in @draft. */
+static void mark_events(struct via_bus_entry *entry, const struct via_bus_draft *draft)
+{
+	bool events = draft->n_events && via_bus_events_touch(draft->events, draft->n_events,
+							      entry->start, entry->last);
+
+	entry->direct_write = events ? 0 : entry->direct_read;
+	entry->flags = (uint16_t)((entry->flags & ~VIA_BUS_HAS_EVENTS) |
+				  (events ? VIA_BUS_HAS_EVENTS : 0));
+}
+
+void via_bus_entry_copy(struct via_bus_entry *entry, const struct via_bus_draft *draft,
+			const struct via_bus_entry *whole)
+{
+	memcpy(entry, whole, sizeof(*entry));
+	mark_events(entry, draft);
+}
+
 void via_bus_entry_init(struct via_bus_entry *entry, const struct via_bus_draft *draft,
 			struct via_claim *claim, uint64_t start, uint64_t last, uint64_t delta)
 {
 	const struct via_claim_desc *desc = &claim->desc;
-	uint16_t direct = direct_widths(desc, last + 1 + delta);
-	bool events = via_bus_events_touch(draft->events, draft->n_events, start, last);
 	via_bus_write_fn *write = desc->ops && desc->ops->write ? desc->ops->write : nobody.write;
 	via_bus_read_fn *read = desc->ops && desc->ops->read ? desc->ops->read : nobody.read;
 	void *opaque = desc->opaque;
@@ -69,12 +85,12 @@ void via_bus_entry_init(struct via_bus_entry *entry, const struct via_bus_draft 
 		.delta = delta,
 		.opaque = opaque,
 		.claim = claim,
-		.direct_read = direct,
-		.direct_write = events ? 0 : direct,
-		.flags = (uint16_t)(desc->flags | (events ? VIA_BUS_HAS_EVENTS : 0)),
+		.direct_read = direct_widths(desc, last + 1 + delta),
+		.flags = (uint16_t)desc->flags,
 	};
 	atomic_init(&entry->read, read);
 	atomic_init(&entry->write, write);
+	mark_events(entry, draft);
 }
 
 void via_bus_entry_kill(struct via_bus_entry *entry)

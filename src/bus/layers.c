@@ -173,28 +173,41 @@ static int merge(struct layer_edit *e, const struct via_bus_item **items, size_t
 	return ret;
 }
 
+/* With room for the old layers, and one for each priority of the items. */
+static struct via_bus_view *view_for(const struct via_bus_view *old,
+				     const struct via_bus_item *const *items, size_t n)
+{
+	struct via_bus_view *view;
+	size_t n_layers = old->n_layers + (n != 0), i;
+
+	for (i = 1; i < n; i++)
+		n_layers += items[i]->claim->desc.priority != items[i - 1]->claim->desc.priority;
+	view = malloc(sizeof(*view) + n_layers * sizeof(view->layers[0]));
+	if (view)
+		*view = (struct via_bus_view){.n_layers = 0};
+	return view;
+}
+
 int via_bus_layers_edit(struct via_bus_draft *draft, const struct via_bus_item *items, size_t n)
 {
-	const struct via_bus_view *old = draft->bus->view;
 	struct layer_edit e = {.draft = draft};
 	const struct via_bus_item **sorted;
 	size_t i, n_sorted = 0;
 	int ret = -ENOMEM;
 
-	/* As many layers more as there are items, at most. */
-	draft->view = calloc(1, sizeof(*draft->view) +
-					(old->n_layers + n + 1) * sizeof(draft->view->layers[0]));
 	sorted = malloc((n + 1) * sizeof(*sorted));
 	e.spans = malloc((2 * n + 1) * sizeof(*e.spans));
 	e.edits = malloc((2 * n + 1) * sizeof(*e.edits));
 	e.entries = aligned_alloc(64, (n + 1) * sizeof(*e.entries));
-	if (draft->view && sorted && e.spans && e.edits && e.entries) {
+	if (sorted && e.spans && e.edits && e.entries) {
 		for (i = 0; i < n; i++) {
 			if (!items[i].claim->desc.ioeventfd)
 				sorted[n_sorted++] = &items[i];
 		}
 		sort_items(sorted, n_sorted);
-		ret = merge(&e, sorted, n_sorted);
+		draft->view = view_for(draft->bus->view, sorted, n_sorted);
+		if (draft->view)
+			ret = merge(&e, sorted, n_sorted);
 	}
 	free(e.entries);
 	free(e.edits);

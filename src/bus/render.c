@@ -218,8 +218,11 @@ static int piece_add(struct render *r, size_t from, uint64_t start, uint64_t las
 		r->pieces = bigger;
 		r->pieces_room = room;
 	}
-	via_bus_entry_init(&r->pieces[r->n_pieces++], r->draft, entry->claim, start, last,
-			   entry->delta);
+	if (start == entry->start && last == entry->last)
+		via_bus_entry_copy(&r->pieces[r->n_pieces++], r->draft, entry);
+	else
+		via_bus_entry_init(&r->pieces[r->n_pieces++], r->draft, entry->claim, start, last,
+				   entry->delta);
 	return 0;
 }
 

@@ -61,6 +61,9 @@ void via_claim_finish_removal(struct via_claim *claim);
 /* entry.c */
 void via_bus_entry_init(struct via_bus_entry *entry, const struct via_bus_draft *draft,
 			struct via_claim *claim, uint64_t start, uint64_t last, uint64_t delta);
+/* A piece that is the whole of a layer's entry, which may be older than the draft's ioeventfds. */
+void via_bus_entry_copy(struct via_bus_entry *entry, const struct via_bus_draft *draft,
+			const struct via_bus_entry *whole);
 void via_bus_entry_kill(struct via_bus_entry *entry);
 
 /* layers.c: draft->view with its layers. 0; -EEXIST; -ENOMEM: draft->view is to be freed if there.
