@@ -96,7 +96,7 @@ static inline struct via_claim_desc claim_of(struct dev *dev, uint64_t start, ui
 
 static inline struct via_claim *add_desc(struct via_bus *bus, const struct via_claim_desc *desc)
 {
-	struct via_claim *claim;
+	struct via_claim *claim = NULL;
 
 	assert_int_equal(via_bus_add(bus, desc, &claim), 0);
 	return claim;
