@@ -350,21 +350,24 @@ int via_bus_commit_locked(struct via_bus_commit *c, struct via_bus_change *chang
 /* Under bus->lock: all @n claims leave and enter where they are. */
 static int redraw(struct via_bus_commit *c, size_t n)
 {
+	struct via_bus_item *items =
+		malloc((n + count_zombies(c->bus) + 1) * sizeof(struct via_bus_item));
 	struct via_claim *claim;
 	int ret;
 
-	c->items = malloc((n + count_zombies(c->bus) + 1) * sizeof(*c->items));
-	if (!c->items)
+	if (!items)
 		return -ENOMEM;
+	c->items = items;
 	for (claim = c->bus->claims; claim; claim = claim->next) {
 		if (claim->desc.ioeventfd || !via_claim_is_enabled(claim))
 			continue;
-		(void)item_of(&c->items[c->n_items], c->bus, claim);
-		c->items[c->n_items++].enters = true;
+		if (!item_of(&items[c->n_items], c->bus, claim))
+			items[c->n_items++].enters = true;
 	}
 	ret = apply(c);
 	if (ret)
 		undo(c);
+	free(items);
 	return ret;
 }
 
@@ -443,7 +446,6 @@ int via_bus_set_counting(struct via_bus *bus, bool on)
 	if (!ret)
 		via_bus_misses_switch(bus, on);
 	(void)pthread_mutex_unlock(&bus->lock);
-	free(c.items);
 	if (c.old)
 		retire(c.old, false);
 	return ret;

@@ -54,9 +54,6 @@ static int find_spans(struct render *r, const struct via_bus_item *items, size_t
 {
 	size_t i;
 
-	r->spans = malloc((2 * n + 1) * sizeof(*r->spans));
-	if (!r->spans)
-		return -ENOMEM;
 	/* What will be seen takes up to two pieces of each claim; not touched, it costs nothing. */
 	r->pieces_room = 2 * n + 16;
 	r->pieces = aligned_alloc(64, r->pieces_room * sizeof(*r->pieces));
@@ -287,8 +284,9 @@ static int draw(struct render *r)
 
 int via_bus_render(struct via_bus_draft *draft, const struct via_bus_item *items, size_t n)
 {
-	struct render r = {.draft = draft, .old = &draft->bus->view->map};
-	int ret = find_spans(&r, items, n);
+	struct via_bus_span *spans = malloc((2 * n + 1) * sizeof(*spans));
+	struct render r = {.draft = draft, .old = &draft->bus->view->map, .spans = spans};
+	int ret = spans ? find_spans(&r, items, n) : -ENOMEM;
 
 	if (!ret)
 		ret = draw(&r);
@@ -299,6 +297,6 @@ int via_bus_render(struct via_bus_draft *draft, const struct via_bus_item *items
 	free(r.pieces);
 	free(r.heap);
 	free(r.meets);
-	free(r.spans);
+	free(spans);
 	return ret;
 }

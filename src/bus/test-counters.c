@@ -420,7 +420,7 @@ static void case_74_by_several_threads(void **state)
 	for (i = 0; i < 64; i++)
 		sum += stats[i].reads;
 	assert_int_equal(sum + others, 2 * c.n);
-	/* Switched to and fro meanwhile. */
+	/* Switched on and off meanwhile. */
 	for (i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, counted_main, &c), 0);
 	for (i = 0; i < 100; i++)
