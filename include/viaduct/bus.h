@@ -186,8 +186,10 @@ VIA_PUBLIC int via_bus_remove(struct via_claim *claim);
 /**
  * via_bus_remove_async() - remove; @done(@opaque) runs once, after the last callback
  *
- * Allowed everywhere, also in a callback of @claim. @done (may be NULL) runs on
- * the thread that leaves last, outside every callback and lock. Cannot fail.
+ * Allowed everywhere, also in a callback of @claim. @done (may be NULL) runs in no
+ * callback of a bus, on this thread or on another one that has just made an access, by the
+ * bus or by DMA. Around DMA a device may hold locks: @done takes none that is held
+ * around an access. Cannot fail.
  */
 VIA_PUBLIC void via_bus_remove_async(struct via_claim *claim, void (*done)(void *opaque),
 				     void *opaque);

@@ -391,8 +391,12 @@ static inline PLAIN int read_found(struct via_bus *bus, const struct via_bus_vie
 				   unsigned int size, uint64_t *ret_value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	struct request r = {.bus = bus, .addr = addr, .size = size, .ret_value = ret_value};
+	struct request r;
 
+	r.bus = bus;
+	r.addr = addr;
+	r.size = size;
+	r.ret_value = ret_value;
 	if (entry && is_direct(entry, entry->direct_read, addr, size))
 		return read_plain(&r, slot, entry, addr, size);
 	if (!entry && view && is_nobody(bus, view, addr, size))
@@ -406,8 +410,12 @@ static inline PLAIN int write_found(struct via_bus *bus, const struct via_bus_vi
 				    unsigned int size, uint64_t value)
 {
 	struct via_epoch_slot *slot = via_epoch_self;
-	struct request r = {.bus = bus, .addr = addr, .size = size, .value = value};
+	struct request r;
 
+	r.bus = bus;
+	r.addr = addr;
+	r.size = size;
+	r.value = value;
 	/* Reads do not look at ioeventfds: what is plain for them is plain but for those. */
 	if (entry && is_direct(entry, entry->direct_read, addr, size)) {
 		if (entry->flags & VIA_BUS_HAS_EVENTS &&
