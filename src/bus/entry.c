@@ -25,27 +25,25 @@ static int write_dead(void *opaque, uint64_t offset, unsigned int size, uint64_t
 
 static const struct via_bus_ops nobody = {.read = read_ones, .write = write_drop};
 
+#define WIDTHS (1u << 1 | 1u << 2 | 1u << 4 | 1u << 8)
+
 /*
  * Widths of which every aligned access that begins in the piece also ends in it
  * and reaches the callback as it is.
  */
 static uint16_t direct_widths(const struct via_claim_desc *desc, uint64_t end)
 {
-	uint16_t direct = 0;
-	unsigned int size;
+	unsigned int least = desc->valid_min > desc->impl_min ? desc->valid_min : desc->impl_min;
+	unsigned int most = desc->valid_max < desc->impl_max ? desc->valid_max : desc->impl_max;
+	unsigned int aligned = end & 7 ? (unsigned int)(end & -end) : 8;
 
-	for (size = 1; size <= 8; size *= 2) {
-		if (size < desc->valid_min || size > desc->valid_max || size < desc->impl_min ||
-		    size > desc->impl_max)
-			continue;
-		/* Bytes have no order; wider values of a big-endian device are swapped. */
-		if (size > 1 && (desc->flags & VIA_BUS_BIG_ENDIAN))
-			continue;
-		if (end & (size - 1))
-			continue;
-		direct |= (uint16_t)(1u << size);
-	}
-	return direct;
+	most = most < aligned ? most : aligned;
+	/* Bytes have no order; wider values of a big-endian device are swapped. */
+	if (desc->flags & VIA_BUS_BIG_ENDIAN)
+		most = 1;
+	if (most < least)
+		return 0;
+	return (uint16_t)(WIDTHS & ((2u << most) - (1u << least)));
 }
 
 /* Whether writes to it have to look at ioeventfds, as they are in @draft. */

@@ -223,6 +223,14 @@ static int piece_add(struct render *r, size_t from, uint64_t start, uint64_t las
 	return 0;
 }
 
+/* The next one, which begins where nobody is, ends inside the span and before another begins. */
+static bool is_alone(const struct render *r, size_t i, const struct via_bus_span *span)
+{
+	uint64_t last = r->meets[i]->last;
+
+	return last < span->last && (i + 1 == r->n_meets || r->meets[i + 1]->start > last);
+}
+
 /*
  * Upwards. The claims that began and have not ended are in a heap by priority;
  * those that ended are dropped when they come to its top.
@@ -241,6 +249,13 @@ static int sweep(struct render *r, const struct via_bus_span *span)
 				return 0;
 			if (r->meets[i]->start > pos)
 				pos = r->meets[i]->start;
+			if (is_alone(r, i, span)) {
+				last = r->meets[i]->last;
+				if (piece_add(r, from, pos, last, r->meets[i++]))
+					return -ENOMEM;
+				pos = last + 1;
+				continue;
+			}
 		}
 		while (i < r->n_meets && r->meets[i]->start <= pos)
 			heap_push(r, r->meets[i++]);
