@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest of tiny-vmm: 32-bit code at 0x1000, flat, without paging. The
- * processor's number is in EBX, and EDI points to where findings go, one dword each.
- * tiny-vmm.c says what they should be.
+ * The guest of tiny-vmm: long mode, at 0x1000, with the first 4 GiB mapped where they are.
+ * The processor's number is in EBX, and RDI points to where findings go, one dword each.
+ * tiny-vmm.c says what they should be. Devices lie below 2 GiB, where an instruction can name them.
  */
 #define BASE 0x1000
 #define AT(label) (label - guest + BASE)
 
-#define PAGE 0xd0000000 /* each processor's own page, or the machine's device */
+#define PAGE 0x50000000 /* each processor's own page, or the machine's device */
 #define PAGE_ID (PAGE + 0)
 #define PAGE_BASE (PAGE + 4)
 #define PAGE_MOVED (PAGE + 0x1000)
 #define PAGE_DONE (PAGE_MOVED + 8)
 
-#define EDU 0xe0000000 /* where the guest puts its registers */
+#define EDU 0x60000000 /* where the guest puts its registers */
 #define EDU_VECTOR 0x20
 #define LAPIC 0xfee00000
 
@@ -23,7 +23,7 @@
 #define MESSAGE_LEN 32
 
 	.section .rodata
-	.code32
+	.code64
 	.globl	tiny_vmm_guest, tiny_vmm_guest_size
 tiny_vmm_guest:
 guest:
@@ -45,7 +45,8 @@ guest:
 
 	lgdt	AT(gdt_pointer)
 	lidt	AT(idt_pointer)
-	movl	$0x1ff, LAPIC + 0xf0		/* the local APIC is on */
+	movl	$LAPIC, %r8d
+	movl	$0x1ff, 0xf0(%r8)		/* the local APIC is on */
 
 	/* Find it: device by device, the addresses of config mechanism 1. */
 	movl	$0x80000000, %ebp
@@ -82,7 +83,7 @@ next:	call	config_read
 	je	msi
 	movzbl	%ah, %ecx
 	jmp	next
-msi:	pushl	%eax
+msi:	pushq	%rax
 	addl	$4, %ecx
 	movl	$LAPIC, %eax			/* to processor 0 */
 	call	config_write
@@ -93,7 +94,7 @@ msi:	pushl	%eax
 	movl	$EDU_VECTOR, %eax
 	call	config_write
 	subl	$12, %ecx
-	popl	%eax
+	popq	%rax
 	orl	$0x10000, %eax			/* MSI Enable */
 	call	config_write
 	movl	$4, %ecx
@@ -134,7 +135,7 @@ done:	movl	$1, PAGE_DONE
 
 /* Dword ECX of the config space of device EBP, in EAX. */
 config_read:
-	leal	(%ebp, %ecx), %eax
+	leal	(%rbp, %rcx), %eax
 	movl	$0xcf8, %edx
 	outl	%eax, %dx
 	movl	$0xcfc, %edx
@@ -142,11 +143,11 @@ config_read:
 	ret
 
 config_write:
-	pushl	%eax
-	leal	(%ebp, %ecx), %eax
+	pushq	%rax
+	leal	(%rbp, %rcx), %eax
 	movl	$0xcf8, %edx
 	outl	%eax, %dx
-	popl	%eax
+	popq	%rax
 	movl	$0xcfc, %edx
 	outl	%eax, %dx
 	ret
@@ -164,14 +165,14 @@ wait_interrupt:
 1:	ret
 
 interrupt:
-	pushl	%eax
+	pushq	%rax
 	movl	EDU + 0x24, %eax
 	movl	%eax, EDU + 0x64		/* acknowledged */
 	movl	%eax, AT(status)
 	incl	AT(interrupts)
-	movl	$0, LAPIC + 0xb0		/* end of interrupt */
-	popl	%eax
-	iret
+	movl	$0, 0xb0(%r8)			/* end of interrupt */
+	popq	%rax
+	iretq
 
 status:	.long	0
 interrupts: .long 0
@@ -179,16 +180,17 @@ hello:	.ascii	"Hello from the guest, through a port and a string instruction.\n"
 hello_end:
 
 	.balign	8
-gdt:	.quad	0, 0x00cf9b000000ffff, 0x00cf93000000ffff /* none, code, data: all of 4 GiB */
+gdt:	.quad	0, 0x00af9b000000ffff, 0x00cf93000000ffff /* none, 64-bit code, data */
 gdt_pointer:
 	.word	. - gdt - 1
-	.long	AT(gdt)
+	.quad	AT(gdt)
 	.balign	8
-idt:	.fill	EDU_VECTOR, 8, 0
+idt:	.fill	2 * EDU_VECTOR, 8, 0
 	.word	AT(interrupt), 8, 0x8e00, 0	/* a gate to the code segment */
+	.quad	0
 idt_pointer:
 	.word	. - idt - 1
-	.long	AT(idt)
+	.quad	AT(idt)
 guest_end:
 
 	.balign	4

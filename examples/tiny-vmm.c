@@ -8,9 +8,9 @@
  *
  *   I/O ports       0x0e9      console: what the guest prints
  *                   0xcf8-cff  config space of the PCI host bridge (the library's)
- *   machine's bus   0xd0000000 a device that says it is the machine's
+ *   machine's bus   0x50000000 a device that says it is the machine's
  *                   anywhere   edu's registers (the library's), where the guest puts them
- *   each vCPU's bus 0xd0000000 a page of its own, like a local APIC: it eclipses what the
+ *   each vCPU's bus 0x50000000 a page of its own, like a local APIC: it eclipses what the
  *                              machine has there for this vCPU alone, and a register moves it
  *
  * The guest (tiny-vmm-guest.S) tries all that and leaves its findings in
@@ -36,7 +36,8 @@
 #define FINDINGS 0x8000u    /* 256 bytes of them for each vCPU */
 #define MESSAGE 0x9000u
 #define ANSWER 0xa000u
-#define PAGE_ADDRESS 0xd0000000u
+#define PAGE_TABLES 0x10000u
+#define PAGE_ADDRESS 0x50000000u
 #define N_VCPUS 2
 
 #define MACHINE_ID 0x4843414du /* "MACH" */
@@ -145,6 +146,20 @@ static const struct via_bus_ops page_ops = {.read = page_read, .write = page_wri
 
 /* --- The machine --- */
 
+/* Where a processor in long mode finds the first 4 GiB: at their own addresses, in pages of 2 MiB.
+ */
+static void page_tables_new(uint8_t *ram)
+{
+	uint64_t *level4 = (uint64_t *)(void *)(ram + PAGE_TABLES);
+	uint64_t *level3 = level4 + 512, *level2 = level3 + 512;
+
+	level4[0] = (PAGE_TABLES + 0x1000) | 3;
+	for (uint64_t i = 0; i < 4; i++)
+		level3[i] = (PAGE_TABLES + 0x2000 + 0x1000 * i) | 3;
+	for (uint64_t i = 0; i < 4 * 512; i++)
+		level2[i] = i << 21 | 0x83;
+}
+
 /* The guest's memory, which its processors and its devices see at the same addresses. */
 static void memory_new(struct machine *m)
 {
@@ -167,6 +182,7 @@ static void memory_new(struct machine *m)
 
 	memcpy(m->ram + GUEST_ENTRY, tiny_vmm_guest, tiny_vmm_guest_size);
 	memcpy(m->ram + MESSAGE, text, sizeof(text));
+	page_tables_new(m->ram);
 }
 
 /* A device's interrupt: its message becomes the route of an eventfd that KVM listens to. */
@@ -225,7 +241,7 @@ static void machine_new(struct machine *m)
 	pci_new(m);
 }
 
-/* In 32-bit mode, all segments flat. */
+/* In long mode, as a boot loader would leave it. */
 static void vcpu_reset(struct vcpu *vcpu)
 {
 	struct kvm_regs regs = {.rip = GUEST_ENTRY,
@@ -248,7 +264,12 @@ static void vcpu_reset(struct vcpu *vcpu)
 	sregs.cs = flat;
 	sregs.cs.selector = 8;
 	sregs.cs.type = 11;
-	sregs.cr0 |= 1;
+	sregs.cs.db = 0;
+	sregs.cs.l = 1;
+	sregs.cr3 = PAGE_TABLES;
+	sregs.cr4 |= 1 << 5;		/* PAE */
+	sregs.efer |= 1 << 8 | 1 << 10; /* long mode, active */
+	sregs.cr0 |= 1u << 31 | 1;	/* paging, protection */
 	kvm_call(vcpu->fd, KVM_SET_SREGS, &sregs, "vCPU");
 	kvm_call(vcpu->fd, KVM_SET_REGS, &regs, "vCPU");
 	kvm_call(vcpu->fd, KVM_SET_MP_STATE, &runnable, "vCPU"); /* it needs nobody to start it */
