@@ -209,7 +209,7 @@ static int piece_add(struct render *r, size_t from, uint64_t start, uint64_t las
 
 		if (!bigger)
 			return -ENOMEM;
-		if (r->n_pieces)
+		if (r->pieces)
 			memcpy(bigger, r->pieces, r->n_pieces * sizeof(*bigger));
 		free(r->pieces);
 		r->pieces = bigger;
