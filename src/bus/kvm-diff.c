@@ -52,31 +52,8 @@ void via_kvm_diff(struct via_kvm_want *old, size_t n_old, struct via_kvm_want *n
 	}
 }
 
-static int span_compare(const void *a, const void *b)
-{
-	return compare(((const struct via_kvm_span *)a)->start,
-		       ((const struct via_kvm_span *)b)->start);
-}
-
-size_t via_kvm_spans_join(struct via_kvm_span *spans, size_t n)
-{
-	size_t kept = 0;
-
-	if (!n)
-		return 0;
-	qsort(spans, n, sizeof(*spans), span_compare);
-	for (size_t i = 1; i < n; i++) {
-		/* Touching: where the former ends at 2^64 - 1 nothing comes behind it. */
-		if (spans[kept].last == UINT64_MAX || spans[i].start <= spans[kept].last + 1)
-			spans[kept].last = via_max_u64(spans[kept].last, spans[i].last);
-		else
-			spans[++kept] = spans[i];
-	}
-	return kept + 1;
-}
-
 /* The first span that ends at or after @addr: n if none does. */
-static size_t first_at(const struct via_kvm_span *spans, size_t n, uint64_t addr)
+static size_t first_at(const struct via_bus_span *spans, size_t n, uint64_t addr)
 {
 	size_t low = 0, high = n;
 
@@ -91,35 +68,35 @@ static size_t first_at(const struct via_kvm_span *spans, size_t n, uint64_t addr
 	return low;
 }
 
-bool via_kvm_spans_touch(const struct via_kvm_span *spans, size_t n, struct via_kvm_span span)
+bool via_kvm_spans_touch(const struct via_bus_span *spans, size_t n, struct via_bus_span span)
 {
-	size_t i = first_at(spans, n, span.start);
+	size_t i = first_at(spans, n, span.first);
 
-	return i < n && spans[i].start <= span.last;
+	return i < n && spans[i].first <= span.last;
 }
 
-size_t via_kvm_zone_cut(struct via_kvm_span zone, const struct via_kvm_span *holes, size_t n,
-			struct via_kvm_span *out)
+size_t via_kvm_zone_cut(struct via_bus_span zone, const struct via_bus_span *holes, size_t n,
+			struct via_bus_span *out)
 {
-	uint64_t at = zone.start;
+	uint64_t at = zone.first;
 	size_t n_out = 0;
 
-	for (size_t i = first_at(holes, n, zone.start); i < n && holes[i].start <= zone.last; i++) {
-		if (holes[i].start > at)
-			out[n_out++] = (struct via_kvm_span){at, holes[i].start - 1};
+	for (size_t i = first_at(holes, n, zone.first); i < n && holes[i].first <= zone.last; i++) {
+		if (holes[i].first > at)
+			out[n_out++] = (struct via_bus_span){at, holes[i].first - 1};
 		if (holes[i].last >= zone.last)
 			return n_out;
 		at = holes[i].last + 1;
 	}
-	out[n_out++] = (struct via_kvm_span){at, zone.last};
+	out[n_out++] = (struct via_bus_span){at, zone.last};
 	return n_out;
 }
 
 /* One of any length takes writes of up to 8 bytes. */
-struct via_kvm_span via_kvm_item_span(const struct via_kvm_item *item)
+struct via_bus_span via_kvm_item_span(const struct via_kvm_item *item)
 {
 	uint64_t len = item->len ? item->len : 8;
 
-	return (struct via_kvm_span){item->addr,
+	return (struct via_bus_span){item->addr,
 				     item->addr + via_min_u64(len - 1, UINT64_MAX - item->addr)};
 }

@@ -13,10 +13,7 @@
 
 #include <viaduct/kvm.h>
 
-/* Addresses, inclusive. */
-struct via_kvm_span {
-	uint64_t start, last;
-};
+#include "bus/span.h"
 
 struct via_kvm_want {
 	struct via_kvm_item item; /* with error 0: KVM has it, or is to have it */
@@ -32,20 +29,17 @@ int via_kvm_want_compare(const void *a, const void *b);
  */
 void via_kvm_diff(struct via_kvm_want *old, size_t n_old, struct via_kvm_want *next, size_t n_next);
 
-/* Sort spans and join those that overlap or touch. Return: how many are left. */
-size_t via_kvm_spans_join(struct via_kvm_span *spans, size_t n);
-
 /* Does a joined list have a byte of @span? */
-bool via_kvm_spans_touch(const struct via_kvm_span *spans, size_t n, struct via_kvm_span span);
+bool via_kvm_spans_touch(const struct via_bus_span *spans, size_t n, struct via_bus_span span);
 
 /*
  * What is left of @zone without joined @holes, ascending. @out has room for n + 1.
  * Return: how many.
  */
-size_t via_kvm_zone_cut(struct via_kvm_span zone, const struct via_kvm_span *holes, size_t n,
-			struct via_kvm_span *out);
+size_t via_kvm_zone_cut(struct via_bus_span zone, const struct via_bus_span *holes, size_t n,
+			struct via_bus_span *out);
 
 /* Where a write that an ioeventfd takes may have bytes. */
-struct via_kvm_span via_kvm_item_span(const struct via_kvm_item *item);
+struct via_bus_span via_kvm_item_span(const struct via_kvm_item *item);
 
 #endif

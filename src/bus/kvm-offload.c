@@ -64,11 +64,11 @@ struct list {
 	struct via_kvm_want *wants;
 	size_t n_wants, max_wants;
 	struct zone {
-		struct via_kvm_span span;
+		struct via_bus_span span;
 		struct via_coalescer *coalescer;
 	} * zones; /* of one bus */
 	size_t n_zones, max_zones;
-	struct via_kvm_span *holes; /* of one bus, where zones are not */
+	struct via_bus_span *holes; /* of one bus, where zones are not */
 	size_t n_holes, max_holes;
 	struct via_coalescer **coalescers;
 	size_t n_coalescers, max_coalescers;
@@ -95,7 +95,7 @@ static bool grow(struct list *list, void *parray, size_t n, size_t *max, size_t 
 static void add_hole(struct list *list, uint64_t start, uint64_t last)
 {
 	if (grow(list, &list->holes, list->n_holes, &list->max_holes, sizeof(*list->holes)))
-		list->holes[list->n_holes++] = (struct via_kvm_span){start, last};
+		list->holes[list->n_holes++] = (struct via_bus_span){start, last};
 }
 
 static void add_want(struct list *list, struct via_kvm_item item)
@@ -131,9 +131,9 @@ static void add_zone(void *opaque, const struct via_bus_entry *piece)
 static void add_vcpu_event(void *opaque, const struct via_bus_event *event)
 {
 	struct via_kvm_item item = {.addr = event->addr, .len = event->len};
-	struct via_kvm_span span = via_kvm_item_span(&item);
+	struct via_bus_span span = via_kvm_item_span(&item);
 
-	add_hole(opaque, span.start, span.last);
+	add_hole(opaque, span.first, span.last);
 }
 
 static void add_vcpu_piece(void *opaque, const struct via_bus_entry *piece)
@@ -171,7 +171,7 @@ static int zone_error(const struct list *list, const struct zone *zone)
 
 static void cut_zones(struct list *list)
 {
-	struct via_kvm_span *pieces = calloc(list->n_holes + 1, sizeof(*pieces));
+	struct via_bus_span *pieces = calloc(list->n_holes + 1, sizeof(*pieces));
 
 	list->failed |= !pieces;
 	for (size_t i = 0; i < list->n_zones && !list->failed; i++) {
@@ -180,13 +180,13 @@ static void cut_zones(struct list *list)
 		size_t n = via_kvm_zone_cut(zone->span, list->holes, list->n_holes, pieces);
 
 		for (size_t k = 0; k < n; k++) {
-			uint64_t len = pieces[k].last - pieces[k].start;
+			uint64_t len = pieces[k].last - pieces[k].first;
 
 			add_want(list,
 				 (struct via_kvm_item){
 					 .kind = VIA_KVM_ZONE,
 					 .pio = list->pio,
-					 .addr = pieces[k].start,
+					 .addr = pieces[k].first,
 					 .len = len < UINT64_MAX ? len + 1 : len,
 					 .error = !error && len >= UINT32_MAX ? -E2BIG : error});
 		}
@@ -213,7 +213,7 @@ static void add_bus(struct list *list, struct via_bus *bus, bool pio)
 	if (list->failed)
 		return;
 	n_events = list->n_wants;
-	list->n_holes = via_kvm_spans_join(list->holes, list->n_holes);
+	list->n_holes = via_bus_spans_join(list->holes, list->n_holes);
 	for (size_t i = first; i < n_events; i++) {
 		struct via_kvm_item *item = &list->wants[i].item;
 
@@ -230,7 +230,7 @@ static void add_bus(struct list *list, struct via_bus *bus, bool pio)
 	}
 	if (list->failed)
 		return;
-	list->n_holes = via_kvm_spans_join(list->holes, list->n_holes);
+	list->n_holes = via_bus_spans_join(list->holes, list->n_holes);
 	cut_zones(list);
 }
 

@@ -6,29 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int via_bus_span_compare(const void *a, const void *b)
-{
-	const struct via_bus_span *x = a, *y = b;
-
-	return (x->first > y->first) - (x->first < y->first);
-}
-
-size_t via_bus_spans_join(struct via_bus_span *spans, size_t n)
-{
-	size_t i, kept = 0;
-
-	for (i = 0; i < n; i++) {
-		if (kept && (spans[i].first <= spans[kept - 1].last ||
-			     spans[i].first - 1 == spans[kept - 1].last)) {
-			if (spans[i].last > spans[kept - 1].last)
-				spans[kept - 1].last = spans[i].last;
-		} else {
-			spans[kept++] = spans[i];
-		}
-	}
-	return kept;
-}
-
 static int compare_items(const void *a, const void *b)
 {
 	const struct via_bus_item *x = *(const struct via_bus_item *const *)a;
@@ -105,7 +82,6 @@ static int plan(struct layer_edit *e, const struct via_bus_map *old)
 		e->n_edits = 1;
 		return 0;
 	}
-	qsort(e->spans, n_spans, sizeof(*e->spans), via_bus_span_compare);
 	n_spans = via_bus_spans_join(e->spans, n_spans);
 	for (i = k = 0; i < n_spans; i++) {
 		struct via_bus_edit *edit = &e->edits[i];

@@ -76,7 +76,6 @@ static int find_spans(struct render *r, const struct via_bus_item *items, size_t
 	}
 	for (i = 0; i < r->n_spans; i++)
 		grow(r->old, &r->spans[i]);
-	qsort(r->spans, r->n_spans, sizeof(*r->spans), via_bus_span_compare);
 	r->n_spans = via_bus_spans_join(r->spans, r->n_spans);
 	return 0;
 }

@@ -120,60 +120,60 @@ static void random_differences(void **state)
 
 static void spans_at_the_ends(void **state)
 {
-	struct via_kvm_span spans[] = {
+	struct via_bus_span spans[] = {
 		{UINT64_MAX, UINT64_MAX},     {5, 9}, {0, 0}, {10, 11}, {1, 2},
 		{UINT64_MAX - 1, UINT64_MAX}, {6, 7}};
-	struct via_kvm_span out[8];
-	size_t n = via_kvm_spans_join(spans, 7);
+	struct via_bus_span out[8];
+	size_t n = via_bus_spans_join(spans, 7);
 
 	assert_int_equal(n, 3);
-	assert_true(spans[0].start == 0 && spans[0].last == 2);
-	assert_true(spans[1].start == 5 && spans[1].last == 11);
-	assert_true(spans[2].start == UINT64_MAX - 1 && spans[2].last == UINT64_MAX);
-	assert_int_equal(via_kvm_spans_join(NULL, 0), 0);
-	assert_int_equal(via_kvm_zone_cut((struct via_kvm_span){0, UINT64_MAX}, spans, n, out), 2);
-	assert_true(out[0].start == 3 && out[0].last == 4);
-	assert_true(out[1].start == 12 && out[1].last == UINT64_MAX - 2);
-	assert_int_equal(via_kvm_zone_cut((struct via_kvm_span){6, 8}, spans, n, out), 0);
-	assert_int_equal(via_kvm_zone_cut((struct via_kvm_span){3, 4}, spans, n, out), 1);
-	assert_int_equal(via_kvm_zone_cut((struct via_kvm_span){0, UINT64_MAX}, NULL, 0, out), 1);
-	assert_true(out[0].start == 0 && out[0].last == UINT64_MAX);
-	assert_false(via_kvm_spans_touch(NULL, 0, (struct via_kvm_span){0, UINT64_MAX}));
-	assert_false(via_kvm_spans_touch(spans, n, (struct via_kvm_span){3, 4}));
-	assert_true(via_kvm_spans_touch(spans, n, (struct via_kvm_span){3, 5}));
-	assert_true(via_kvm_spans_touch(spans, n, (struct via_kvm_span){2, 4}));
-	assert_true(via_kvm_spans_touch(spans, n, (struct via_kvm_span){UINT64_MAX, UINT64_MAX}));
+	assert_true(spans[0].first == 0 && spans[0].last == 2);
+	assert_true(spans[1].first == 5 && spans[1].last == 11);
+	assert_true(spans[2].first == UINT64_MAX - 1 && spans[2].last == UINT64_MAX);
+	assert_int_equal(via_bus_spans_join(NULL, 0), 0);
+	assert_int_equal(via_kvm_zone_cut((struct via_bus_span){0, UINT64_MAX}, spans, n, out), 2);
+	assert_true(out[0].first == 3 && out[0].last == 4);
+	assert_true(out[1].first == 12 && out[1].last == UINT64_MAX - 2);
+	assert_int_equal(via_kvm_zone_cut((struct via_bus_span){6, 8}, spans, n, out), 0);
+	assert_int_equal(via_kvm_zone_cut((struct via_bus_span){3, 4}, spans, n, out), 1);
+	assert_int_equal(via_kvm_zone_cut((struct via_bus_span){0, UINT64_MAX}, NULL, 0, out), 1);
+	assert_true(out[0].first == 0 && out[0].last == UINT64_MAX);
+	assert_false(via_kvm_spans_touch(NULL, 0, (struct via_bus_span){0, UINT64_MAX}));
+	assert_false(via_kvm_spans_touch(spans, n, (struct via_bus_span){3, 4}));
+	assert_true(via_kvm_spans_touch(spans, n, (struct via_bus_span){3, 5}));
+	assert_true(via_kvm_spans_touch(spans, n, (struct via_bus_span){2, 4}));
+	assert_true(via_kvm_spans_touch(spans, n, (struct via_bus_span){UINT64_MAX, UINT64_MAX}));
 }
 
 /* Zones and holes against a picture of each byte. */
 static void random_zones(void **state)
 {
 	for (int round = 0; round < 2000; round++) {
-		struct via_kvm_span holes[12], out[13];
+		struct via_bus_span holes[12], out[13];
 		bool hole[N] = {false}, left[N] = {false};
-		struct via_kvm_span zone = {rnd(N / 2), N / 2 + rnd(N / 2)};
+		struct via_bus_span zone = {rnd(N / 2), N / 2 + rnd(N / 2)};
 		size_t n = rnd(12), n_out;
 
 		for (size_t i = 0; i < n; i++) {
-			holes[i].start = rnd(N - 20);
-			holes[i].last = holes[i].start + rnd(20);
-			for (uint64_t k = holes[i].start; k <= holes[i].last; k++)
+			holes[i].first = rnd(N - 20);
+			holes[i].last = holes[i].first + rnd(20);
+			for (uint64_t k = holes[i].first; k <= holes[i].last; k++)
 				hole[k] = true;
 		}
-		n = via_kvm_spans_join(holes, n);
+		n = via_bus_spans_join(holes, n);
 		for (size_t i = 1; i < n; i++)
-			assert_true(holes[i].start > holes[i - 1].last + 1);
+			assert_true(holes[i].first > holes[i - 1].last + 1);
 		n_out = via_kvm_zone_cut(zone, holes, n, out);
 		assert_true(n_out <= n + 1);
 		for (size_t i = 0; i < n_out; i++) {
-			assert_true(out[i].start <= out[i].last);
-			assert_true(i == 0 || out[i].start > out[i - 1].last);
-			for (uint64_t k = out[i].start; k <= out[i].last; k++)
+			assert_true(out[i].first <= out[i].last);
+			assert_true(i == 0 || out[i].first > out[i - 1].last);
+			for (uint64_t k = out[i].first; k <= out[i].last; k++)
 				left[k] = true;
 		}
 		for (uint64_t k = 0; k < N; k++) {
-			assert_int_equal(left[k], k >= zone.start && k <= zone.last && !hole[k]);
-			assert_int_equal(via_kvm_spans_touch(holes, n, (struct via_kvm_span){k, k}),
+			assert_int_equal(left[k], k >= zone.first && k <= zone.last && !hole[k]);
+			assert_int_equal(via_kvm_spans_touch(holes, n, (struct via_bus_span){k, k}),
 					 hole[k]);
 		}
 	}
@@ -183,7 +183,7 @@ static void places(void **state)
 {
 	struct via_kvm_want e = event(0x1000, 4, 1);
 
-	assert_int_equal(via_kvm_item_span(&e.item).start, 0x1000);
+	assert_int_equal(via_kvm_item_span(&e.item).first, 0x1000);
 	assert_int_equal(via_kvm_item_span(&e.item).last, 0x1003);
 	e.item.len = 0;
 	assert_int_equal(via_kvm_item_span(&e.item).last, 0x1007);

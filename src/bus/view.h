@@ -4,6 +4,7 @@
 #define VIA_BUS_VIEW_H
 
 #include "bus/internal.h"
+#include "bus/span.h"
 
 /* One claim that comes, goes or changes its place. */
 struct via_bus_item {
@@ -13,10 +14,6 @@ struct via_bus_item {
 	uint64_t new_start, new_last;  /* where it enters */
 	struct via_bus_event *event;   /* an ioeventfd that enters: its new one */
 	struct via_bus_change *change; /* what asked for it; NULL: nobody */
-};
-
-struct via_bus_span {
-	uint64_t first, last;
 };
 
 /* A view on its way. */
@@ -85,9 +82,5 @@ void via_bus_view_free(struct via_bus_view *view);
 void via_bus_view_destroy(struct via_bus_view *view);
 /* Make every entry of @claim decline, in place. */
 void via_bus_view_kill(struct via_bus_view *view, const struct via_claim *claim);
-
-/* Those that overlap or touch are joined. Return: how many are left. */
-size_t via_bus_spans_join(struct via_bus_span *spans, size_t n);
-int via_bus_span_compare(const void *a, const void *b);
 
 #endif
