@@ -119,7 +119,6 @@ int via_bus_events_new(struct via_claim *const *claims, size_t n,
 	if (!events)
 		return -ENOMEM;
 	events->mask = room - 1;
-	events->n = n;
 	for (i = 0; i < n; i++)
 		insert(events, claims[i]->event);
 	*ret_events = events;

@@ -29,7 +29,6 @@ struct via_bus_event {
 /* Immutable once published. Open addressing with linear probing. */
 struct via_bus_events {
 	size_t mask;
-	size_t n;
 	/* What kinds there are: those that there are none of need not be looked for. */
 	bool has_any, has_wild, has_match;
 	struct via_bus_event *garbage; /* writers: those that the next table does not have */

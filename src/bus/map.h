@@ -165,7 +165,7 @@ static inline bool via_bus_map_is_gap(const struct via_bus_map *map, uint64_t ad
 	if (map->n_chunks != 1)
 		chunk = map->window[(addr - map->base) >> map->shift];
 	window = (addr - chunk->base) >> chunk->shift;
-	if (window >= VIA_BUS_CHUNK_HINTS)
+	if (addr < chunk->base || window >= VIA_BUS_CHUNK_HINTS)
 		return false;
 	i = chunk->hint[window];
 	entry = &chunk->entry[i];
