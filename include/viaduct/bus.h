@@ -6,6 +6,12 @@
  * immutable rendered view of them: no lock, no allocation, no shared write.
  * Claims may nest with priorities; the view is a pure function of the set.
  * A device's BAR is a small bus; a machine is a big one.
+ *
+ * Threads. Every function may be called by any thread, at the same time as any other one on
+ * the same objects, but those that end an object; a claim is removed once. What
+ * changes claims or waits may be called in a callback where it says so. Addresses
+ * and sizes are bytes; ranges include their last address. The caller owns buses, claims and
+ * coalescers, and what a description points to until the claim is gone.
  */
 #ifndef VIADUCT_BUS_H
 #define VIADUCT_BUS_H
@@ -28,9 +34,9 @@ enum via_bus_result {
 /**
  * struct via_bus_ops - a claim's callbacks
  * @read, @write: one access
- * @write_lanes: a write of some bytes of a word of the claim's impl_min: bit n of @lanes
- *	says that byte n of @value, counted from the lowest address, is written. Only for claims
- *whose impl_min is above 1; NULL: see struct via_claim_desc
+ * @write_lanes: a write of some bytes of a word of impl_min bytes, which is above 1: bit n
+ *	of @lanes says that byte n of @value, counted from the lowest address, is written.
+ *	NULL: see struct via_claim_desc
  *
  * @offset is relative to the claim's device: claim offset + (address - start).
  * @size is 1, 2, 4 or 8 and obeys the claim's width rules. Called on the
@@ -207,7 +213,7 @@ enum via_bus_change_kind {
 /**
  * struct via_bus_change - one step of a transaction
  * @kind: what to do
- * @claim: REMOVE and MOVE: which; ADD: filled on success
+ * @claim: which, of this bus; ADD: filled on success
  * @desc: ADD: what
  * @start: MOVE and RESIZE: new start
  * @last: RESIZE: new last address
@@ -254,6 +260,7 @@ VIA_PUBLIC int via_bus_ioeventfd_deassign(struct via_bus *bus, uint64_t addr,
  */
 VIA_PUBLIC int via_bus_read(struct via_bus *bus, uint64_t addr, void *buf, size_t len,
 			    size_t *ret_done);
+/** via_bus_write() - the same for a write of @buf; what nobody answers is dropped */
 VIA_PUBLIC int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf, size_t len,
 			     size_t *ret_done);
 
@@ -261,7 +268,7 @@ VIA_PUBLIC int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf
  * via_bus_read_value() - one access of 1, 2, 4 or 8 bytes; the hot path
  * @addr: may be unaligned
  * @ret_value: the bytes as a little-endian number; also written on -ENXIO, with
- *	ones for the bytes that nobody answered
+ *	ones, or zeros (struct via_bus_desc), for the bytes that nobody answered
  *
  * Any thread, also in a signal handler of a thread that has dispatched before, but
  * for claims with a coalescer.
@@ -269,6 +276,7 @@ VIA_PUBLIC int via_bus_write(struct via_bus *bus, uint64_t addr, const void *buf
  */
 VIA_PUBLIC int via_bus_read_value(struct via_bus *bus, uint64_t addr, unsigned int size,
 				  uint64_t *ret_value);
+/** via_bus_write_value() - the same for a write of the low @size bytes of @value */
 VIA_PUBLIC int via_bus_write_value(struct via_bus *bus, uint64_t addr, unsigned int size,
 				   uint64_t value);
 
@@ -344,6 +352,7 @@ struct via_claim_stats {
 	uint64_t declines;
 	uint64_t refusals; /* entered again on the same thread, or too deep */
 };
+/** via_claim_get_stats() - what was counted of @claim, which is not removed meanwhile */
 VIA_PUBLIC void via_claim_get_stats(const struct via_claim *claim,
 				    struct via_claim_stats *ret_stats);
 

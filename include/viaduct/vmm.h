@@ -65,10 +65,10 @@ struct via_pci_root_ops {
  * @config_ports: 0xcf8 to 0xcff on @pio are config mechanism 1. Accesses of them that are
  *	none of its decline, so that 0xcf9 may be something beneath
  * @priority: of the config claims. BARs have those below it, each its own: of two at the same
- *	address that of the lower function answers, of one function the lower index. With 0, what
- *the VMM claims at priority 0 (or above) wins over every BAR
- * @n_lines: interrupt wires, to which pins go as on every PC: line is (device + pin) % @n_lines,
- *with INTA as pin 0; 0: each pin has a wire of its own, device * 4 + pin
+ *	address that of the lower function answers, of one function the lower index. With 0,
+ *	what the VMM claims at priority 0 (or above) wins over every BAR
+ * @n_lines: interrupt wires, to which pins go as on every PC: line is (device + pin) %
+ *	@n_lines, with INTA as pin 0; 0: each pin has a wire of its own, device * 4 + pin
  * @segment: of the addresses
  * @vendor, @device: of the host bridge function at 00.0; 0: 1b36:0008
  * @no_bridge: there is no such function: 00.0 is free
