@@ -525,6 +525,39 @@ static void decline_splits_beneath(void **state)
 	via_bus_free(bus);
 }
 
+/* A device with two faces: the upper one has nothing, and remembers the last write below. */
+static int faces_read(void *opaque, uint64_t offset, unsigned int size, uint64_t *ret_value)
+{
+	*ret_value = *(uint64_t *)opaque;
+	return offset < 0x100 ? VIA_BUS_DECLINE : VIA_BUS_OK;
+}
+
+static int faces_write(void *opaque, uint64_t offset, unsigned int size, uint64_t value)
+{
+	if (offset < 0x100)
+		return VIA_BUS_DECLINE;
+	*(uint64_t *)opaque = value;
+	return VIA_BUS_OK;
+}
+
+/* What has declined has returned: the one beneath may be the same device. */
+static void declines_to_itself(void **state)
+{
+	static const struct via_bus_ops ops = {faces_read, faces_write, NULL};
+	struct via_bus *bus = new_bus();
+	uint64_t memory = 0, v = 0;
+	struct via_claim_desc desc = {.last = 0xff, .ops = &ops, .opaque = &memory, .priority = 1};
+
+	add_desc(bus, &desc);
+	desc.priority = 0;
+	desc.offset = 0x100;
+	add_desc(bus, &desc);
+	assert_int_equal(via_bus_write_value(bus, 0x10, 4, 0x12345678), 0);
+	assert_int_equal(via_bus_read_value(bus, 0x20, 4, &v), 0);
+	assert_int_equal(v, 0x12345678);
+	via_bus_free(bus);
+}
+
 static void case_50_deep_chain(void **state)
 {
 	enum { N = 1000 };
@@ -783,6 +816,7 @@ int main(void)
 		cmocka_unit_test(callback_error_ends_access),
 		cmocka_unit_test(case_48_49_decline),
 		cmocka_unit_test(decline_splits_beneath),
+		cmocka_unit_test(declines_to_itself),
 		cmocka_unit_test(case_50_deep_chain),
 		cmocka_unit_test(case_52_53_reentrancy),
 		cmocka_unit_test(case_54_55_depth),
