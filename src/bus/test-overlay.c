@@ -428,6 +428,16 @@ static void ioeventfds_of_both_levels(void **state)
 	assert_false(fired(of_vcpu.fd));
 	assert_int_equal(via_bus_write_value(vcpu, 0x1010, 4, 1), 0);
 	assert_true(fired(of_vm.fd));
+	/* Also where it is all that the vCPU has. */
+	assert_int_equal(via_bus_remove(claim), 0);
+	assert_int_equal(via_bus_write_value(vcpu, 0x1010, 2, 1), 0);
+	assert_true(fired(of_vcpu.fd));
+	assert_int_equal(d[0].n_writes, 3);
+	d[1].decline_writes = false;
+	claim = add(vcpu, &d[1], 0x8000, 0x80ff, 0);
+	assert_int_equal(via_bus_write_value(vcpu, 0x1010, 2, 1), 0);
+	assert_true(fired(of_vcpu.fd));
+	assert_int_equal(d[0].n_writes, 3);
 	/* With one above, the VM's claims still show through. */
 	assert_int_equal(via_bus_remove(claim), 0);
 	dev_reset(&d[0]);
