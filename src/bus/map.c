@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/slab.h"
 #include "base/util.h"
 
 /* A run of fewer entries than this takes its neighbour in. */
@@ -119,38 +118,10 @@ static void fill_hints(struct via_bus_chunk *chunk)
 	}
 }
 
-/*
- * Those of a large bus stand side by side in huge pages: an access to one claim of
- * thousands would else miss the TLB too. Those with few entries are made to measure.
- */
-#define CHUNK_SMALL 12u
-
-struct full_chunk {
-	_Alignas(struct via_bus_chunk) char bytes[sizeof(struct via_bus_chunk) +
-						  VIA_BUS_CHUNK_ENTRIES *
-							  sizeof(struct via_bus_entry)];
-};
-static struct via_slab chunks = VIA_SLAB(struct full_chunk);
-
-static struct via_bus_chunk *chunk_alloc(size_t n)
-{
-	if (n > CHUNK_SMALL)
-		return via_slab_alloc(&chunks);
-	return aligned_alloc(64, sizeof(struct via_bus_chunk) + n * sizeof(struct via_bus_entry));
-}
-
-static void chunk_free(struct via_bus_chunk *chunk)
-{
-	if (chunk->n > CHUNK_SMALL)
-		via_slab_free(chunk);
-	else
-		free(chunk);
-}
-
 static struct via_bus_chunk *chunk_new(const struct via_bus_entry *const *entries, size_t n)
 {
-	struct via_bus_chunk *chunk = chunk_alloc(n);
-	size_t i;
+	size_t size = sizeof(struct via_bus_chunk) + n * sizeof(struct via_bus_entry), i;
+	struct via_bus_chunk *chunk = aligned_alloc(64, size);
 
 	if (!chunk)
 		return NULL;
@@ -384,7 +355,7 @@ void via_bus_chunks_free(struct via_bus_chunk *list)
 
 	for (; list; list = next) {
 		next = list->next;
-		chunk_free(list);
+		free(list);
 	}
 }
 
@@ -393,6 +364,6 @@ void via_bus_map_destroy(struct via_bus_map *map)
 	uint32_t i;
 
 	for (i = 0; i < map->n_chunks; i++)
-		chunk_free(via_bus_map_chunk(map, i));
+		free(via_bus_map_chunk(map, i));
 	via_bus_map_free(map);
 }
